@@ -1,0 +1,185 @@
+"""Where things lie on a volume, and how its manifests read. Standard library only.
+
+The worker imports this one module of the provisioner; nothing here imports
+another. Every path inside a volume is relative, because the same volume is
+mounted at /workspace in a pod and at /runpod-volume in a serverless worker.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+MANIFEST_FORMAT = 1
+"""Raised when a manifest changes in a way that an older worker would misread."""
+
+
+class LayoutError(Exception):
+    """A manifest or record on the volume is missing or cannot be read."""
+
+
+def running_python() -> str:
+    """Version of this interpreter as the volume names it, such as ``3.11``."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Paths of a volume for one version of Python."""
+
+    root: Path
+    python: str = field(default_factory=running_python)
+
+    @property
+    def dependencies(self) -> Path:
+        """Folder that holds a pointer per project, and the generations."""
+        return self.root / "python-deps" / f"py{self.python}"
+
+    @property
+    def generations(self) -> Path:
+        return self.dependencies / ".generations"
+
+    def pointer(self, project: str) -> Path:
+        """Symbolic link to the project's active generation."""
+        return self.dependencies / project
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def metadata(self) -> Path:
+        return self.root / ".metadata"
+
+    def manifest(self, project: str) -> Path:
+        return self.metadata / f"{project}-py{self.python}.json"
+
+    def projects(self) -> list[str]:
+        """Names of the projects that have a manifest for this Python, sorted."""
+        suffix = f"-py{self.python}.json"
+        if not self.metadata.is_dir():
+            return []
+        return sorted(p.name.removesuffix(suffix) for p in self.metadata.glob(f"*{suffix}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one folder of dependencies holds: its ``generation.json``.
+
+    `packages` are installed in it. `image_packages` were left out because the
+    image holds them; the generation was resolved against exactly these
+    versions. `inputs` is a digest of all that the resolution was asked for.
+    """
+
+    id: str
+    project: str
+    python: str
+    abi: str
+    inputs: str
+    packages: dict[str, str]
+    image_packages: dict[str, str]
+    imports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file of a model: path relative to its folder, size in bytes, SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """One model on the volume.
+
+    `folder` is relative to the folder of models. `runtime` is the file the
+    worker loads. `parity` is the largest absolute difference between it and
+    the original network, as measured when it was exported.
+    """
+
+    alias: str
+    id: str
+    revision: str | None
+    task: str
+    licence: str
+    source: str
+    folder: str
+    runtime: str
+    files: tuple[ModelFile, ...]
+    parity: float | None
+    inputs: str
+
+    @property
+    def reference(self) -> str:
+        """How results name the model: its id, with the revision where it is known."""
+        return f"{self.id}@{self.revision}" if self.revision else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is installed for one project: ``.metadata/<project>-py<version>.json``.
+
+    `defaults` maps a task to its options, as in project.yaml.
+    """
+
+    project: str
+    python: str
+    defaults: dict[str, dict[str, Any]]
+    models: tuple[ModelRecord, ...]
+
+    def model(self, alias: str) -> ModelRecord | None:
+        return next((m for m in self.models if m.alias == alias), None)
+
+
+def dump(record: Generation | Manifest) -> str:
+    """The record as it stands on the volume."""
+    return json.dumps({"format": MANIFEST_FORMAT, **asdict(record)}, indent=2) + "\n"
+
+
+def read_generation(path: Path) -> Generation:
+    """Read a ``generation.json``.
+
+    Raises
+    ------
+    LayoutError
+        The file is missing, damaged, or of another format.
+    """
+    record = _read(path)
+    try:
+        return Generation(**{**record, "imports": tuple(record["imports"])})
+    except (KeyError, TypeError) as error:
+        raise LayoutError(f"{path} is damaged: {error}.") from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a project's manifest.
+
+    Raises
+    ------
+    LayoutError
+        The file is missing, damaged, or of another format.
+    """
+    record = _read(path)
+    try:
+        models = tuple(
+            ModelRecord(**{**m, "files": tuple(ModelFile(**f) for f in m["files"])})
+            for m in record["models"]
+        )
+        return Manifest(**{**record, "models": models})
+    except (KeyError, TypeError) as error:
+        raise LayoutError(f"{path} is damaged: {error}.") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LayoutError(f"{path} does not exist.") from error
+    except (OSError, ValueError) as error:
+        raise LayoutError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
+        raise LayoutError(f"{path} is not of format {MANIFEST_FORMAT}.")
+    return record

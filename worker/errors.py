@@ -1,0 +1,80 @@
+"""Errors a job can end with.
+
+::
+
+    WorkerError                code, retryable
+    ├── InvalidInputError      INVALID_INPUT
+    ├── ForbiddenUrlError      FORBIDDEN_URL
+    ├── FetchFailedError       FETCH_FAILED            retryable
+    ├── AudioTooLargeError     AUDIO_TOO_LARGE
+    ├── AudioTooLongError      AUDIO_TOO_LONG
+    ├── UnsupportedAudioError  UNSUPPORTED_AUDIO
+    └── ModelNotProvisionedError  MODEL_NOT_PROVISIONED
+
+A message says what failed, the value, what is allowed and what to do next. It
+never holds a credential, a host name of the worker or the query of a URL.
+
+`StartupError` stands apart: the worker cannot serve at all (settings, volume,
+dependencies), so there is no job to answer.
+"""
+
+from typing import ClassVar
+
+
+class WorkerError(Exception):
+    """A job failed in a way its caller can read; `str(error)` is the message."""
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+    @property
+    def reply(self) -> str:
+        """The one string of the job API: ``CODE: message``."""
+        return f"{self.code}: {self}"
+
+
+class InvalidInputError(WorkerError):
+    """The request does not fit the schema."""
+
+    code = "INVALID_INPUT"
+
+
+class ForbiddenUrlError(WorkerError):
+    """The source names an address or path that a job may not reach."""
+
+    code = "FORBIDDEN_URL"
+
+
+class FetchFailedError(WorkerError):
+    """The source could not be read; trying again may help."""
+
+    code = "FETCH_FAILED"
+    retryable = True
+
+
+class AudioTooLargeError(WorkerError):
+    """The source holds more bytes than the worker takes."""
+
+    code = "AUDIO_TOO_LARGE"
+
+
+class AudioTooLongError(WorkerError):
+    """The decoded audio lasts longer than the worker takes."""
+
+    code = "AUDIO_TOO_LONG"
+
+
+class UnsupportedAudioError(WorkerError):
+    """The bytes are not audio that can be decoded."""
+
+    code = "UNSUPPORTED_AUDIO"
+
+
+class ModelNotProvisionedError(WorkerError):
+    """A model is missing from the volume, or is not what the manifest says."""
+
+    code = "MODEL_NOT_PROVISIONED"
+
+
+class StartupError(Exception):
+    """The worker cannot start; the message says what to mend."""

@@ -1,0 +1,134 @@
+"""Environment -> Settings, read once at start.
+
+One prefix, ``SPEECH_``; the platform's own names keep theirs. The README's
+table is made from `Settings`: every field carries its unit and meaning.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worker.errors import StartupError
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+PLATFORM_VOLUMES = (Path("/runpod-volume"), Path("/workspace"))
+"""Where RunPod mounts a network volume: in serverless workers, in pods."""
+
+
+class Settings(BaseModel):
+    """What the worker is told by its environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    volume: Path = Field(
+        alias="SPEECH_VOLUME",
+        description="the network volume; by default the first of /runpod-volume, /workspace "
+        "that exists",
+    )
+    project: str | None = Field(
+        None,
+        alias="SPEECH_PROJECT",
+        pattern=r"^[a-z0-9][a-z0-9._-]*$",
+        description="the project whose dependencies and models are used; by default the only "
+        "one on the volume",
+    )
+    modelscope_cache: Path | None = Field(
+        None,
+        alias="MODELSCOPE_CACHE",
+        description="folder of the models; by default `<volume>/models`",
+    )
+    device: str = Field(
+        "auto",
+        alias="SPEECH_DEVICE",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="`auto`, `cpu`, `cuda` or `cuda:N`; `cuda` without a usable GPU is an error",
+    )
+    threads: int = Field(
+        0,
+        alias="SPEECH_THREADS",
+        ge=0,
+        description="CPU threads of the models; 0: as many as the process may use",
+    )
+    allowed_networks: tuple[IPNetwork, ...] = Field(
+        (),
+        alias="SPEECH_ALLOWED_NETWORKS",
+        description="address ranges (CIDR, separated by commas) that audio may come from "
+        "although they are private",
+    )
+    max_audio_mb: int = Field(
+        2048,
+        alias="SPEECH_MAX_AUDIO_MB",
+        ge=1,
+        description="largest audio file that a job may name, in MB (10^6 bytes)",
+    )
+    max_audio_s: float = Field(
+        43_200,
+        alias="SPEECH_MAX_AUDIO_S",
+        gt=0,
+        allow_inf_nan=False,
+        description="longest audio that a job may name, in seconds",
+    )
+    fetch_timeout_s: float = Field(
+        600,
+        alias="SPEECH_FETCH_TIMEOUT_S",
+        gt=0,
+        allow_inf_nan=False,
+        description="time that fetching one audio may take in all, in seconds",
+    )
+    log_level: str = Field(
+        "INFO",
+        alias="SPEECH_LOG_LEVEL",
+        pattern=r"^(DEBUG|INFO|WARNING|ERROR)$",
+        description="`DEBUG`, `INFO`, `WARNING` or `ERROR`",
+    )
+
+    @property
+    def models(self) -> Path:
+        """Folder of the models on the volume."""
+        return self.modelscope_cache or self.volume / "models"
+
+    @property
+    def num_threads(self) -> int:
+        """CPU threads that the models may use."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the settings; an empty variable counts as unset.
+
+        Raises
+        ------
+        StartupError
+            A variable has a value that is not allowed, or there is no volume.
+        """
+        names = {str(field.alias) for field in cls.model_fields.values()}
+        values: dict[str, object] = {
+            name: value for name, value in environment.items() if name in names and value.strip()
+        }
+        if "SPEECH_ALLOWED_NETWORKS" in values:
+            ranges = str(values["SPEECH_ALLOWED_NETWORKS"]).split(",")
+            values["SPEECH_ALLOWED_NETWORKS"] = [r.strip() for r in ranges if r.strip()]
+        if "SPEECH_VOLUME" not in values:
+            values["SPEECH_VOLUME"] = _platform_volume()
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = str(first["loc"][0])
+            message = f"{name}={values.get(name)!r} is not allowed: {first['msg']}."
+            raise StartupError(message) from error
+
+
+def _platform_volume() -> Path:
+    for path in PLATFORM_VOLUMES:
+        if path.is_dir():
+            return path
+    raise StartupError(
+        "No volume: SPEECH_VOLUME is not set and neither /runpod-volume nor /workspace exists. "
+        "Attach a network volume to the endpoint, or set SPEECH_VOLUME to the folder that "
+        "`python -m volume_bootstrap setup` filled."
+    )
