@@ -1,0 +1,1 @@
+"""Fills a network volume with what the worker needs: packages, models, samples."""

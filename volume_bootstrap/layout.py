@@ -117,6 +117,11 @@ class ModelRecord:
         """How results name the model: its id, with the revision where it is known."""
         return f"{self.id}@{self.revision}" if self.revision else self.id
 
+    @property
+    def runtime_file(self) -> ModelFile:
+        """The file the worker loads."""
+        return next(f for f in self.files if f.path == self.runtime)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -168,6 +173,9 @@ def read_manifest(path: Path) -> Manifest:
             ModelRecord(**{**m, "files": tuple(ModelFile(**f) for f in m["files"])})
             for m in record["models"]
         )
+        for model in models:
+            if model.runtime not in {f.path for f in model.files}:
+                raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
         return Manifest(**{**record, "models": models})
     except (KeyError, TypeError) as error:
         raise LayoutError(f"{path} is damaged: {error}.") from error

@@ -1,0 +1,1 @@
+"""A RunPod serverless speech worker."""

@@ -26,3 +26,21 @@ class Turn:
     @property
     def duration(self) -> float:
         return self.end - self.start
+
+    @property
+    def label(self) -> str:
+        """Name of a speaker who has none, such as ``SPEAKER_00``."""
+        return f"SPEAKER_{self.speaker:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of the speech segment with index `segment`; it gets one embedding."""
+
+    start: float
+    end: float
+    segment: int
+
+    @property
+    def centre(self) -> float:
+        return (self.start + self.end) / 2

@@ -1,0 +1,1 @@
+"""Who spoke when: pure functions, and the pipeline that joins them."""

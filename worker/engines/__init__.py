@@ -1,0 +1,1 @@
+"""One file per network: arrays in, arrays out."""

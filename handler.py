@@ -1,0 +1,55 @@
+"""The worker's entrypoint: ``python handler.py`` runs RunPod's loop.
+
+Without a platform it runs ``test_input.json`` once; with ``--rp_serve_api`` it
+serves the SDK's local API.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from volume_bootstrap.layout import Volume
+from worker.activation import activate, choose_project
+from worker.errors import StartupError
+from worker.settings import Settings
+from worker.telemetry import set_up_logging
+
+if TYPE_CHECKING:
+    from worker.runpod_app import Handler
+
+
+def prepare() -> "Handler":
+    """Activate the volume's dependencies and load the models on them.
+
+    Raises
+    ------
+    StartupError
+        The settings, the volume or the device do not fit.
+    """
+    settings = Settings.from_environment(os.environ)
+    set_up_logging(settings.log_level)
+    volume = Volume(settings.volume)
+    project = choose_project(volume, settings.project)
+    activate(volume, project)
+
+    # Imported only now: it stands on the volume's packages.
+    from worker.runpod_app import build_handler
+
+    return build_handler(settings, project)
+
+
+def main() -> None:
+    """Start the worker."""
+    try:
+        handler = prepare()
+    except StartupError as error:
+        sys.exit(f"The worker cannot start. {error}")
+
+    import runpod.serverless
+
+    runpod.serverless.start({"handler": handler})
+
+
+# The SDK's ping process begins by importing this file again.
+if __name__ == "__main__":
+    main()

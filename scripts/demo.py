@@ -1,0 +1,82 @@
+"""Run test_input.json through the RunPod SDK's local path and show what came out.
+
+Prints a table of turns; leaves out/<name>.json and one file per other format.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import handler as entrypoint
+from worker.errors import StartupError
+
+OUT = Path("out")
+BAR_WIDTH = 48
+
+
+def table(result: dict[str, Any]) -> str:
+    """Turns as a table, with a time line of who speaks."""
+    duration = result["audio"]["duration"]
+    rows = [f"{'start':>9}{'end':>9}{'length':>9}  speaker     0 s{duration:>{BAR_WIDTH - 5}.0f} s"]
+    for turn in result["turns"]:
+        left = round(turn["start"] / duration * BAR_WIDTH)
+        width = max(1, round((turn["end"] - turn["start"]) / duration * BAR_WIDTH))
+        bar = ("·" * left + "█" * width).ljust(BAR_WIDTH, "·")[:BAR_WIDTH]
+        rows.append(
+            f"{turn['start']:9.2f}{turn['end']:9.2f}{turn['end'] - turn['start']:9.2f}"
+            f"  {turn['speaker']:<12}{bar}"
+        )
+    spoken = ", ".join(
+        f"{s['speaker']} {s['duration']:.1f} s in {s['turns']} turns" for s in result["speakers"]
+    )
+    timings = result["timings"]
+    rows += ["", f"{len(result['speakers'])} speakers: {spoken}"]
+    rows += [f"{duration:.1f} s of audio in {timings['total']:.2f} s"]
+    return "\n".join(rows)
+
+
+def save(result: dict[str, Any], name: str) -> list[Path]:
+    """Write the reply and its files under out/."""
+    OUT.mkdir(exist_ok=True)
+    texts = {"json": json.dumps(result, indent=2, ensure_ascii=False) + "\n"}
+    texts.update(result.get("files", {}))
+    paths = []
+    for suffix, text in texts.items():
+        path = OUT / f"{name}.{suffix}"
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def main() -> None:
+    try:
+        handler = entrypoint.prepare()
+    except StartupError as error:
+        sys.exit(f"The worker cannot start. {error}")
+
+    import runpod.serverless
+
+    replies: list[dict[str, Any]] = []
+    names: list[str] = []
+
+    async def remember(job: dict[str, Any]) -> dict[str, Any]:
+        reply = await handler(job)
+        replies.append(dict(reply))
+        names.append(Path(job["input"]["audio"]).stem)
+        return reply
+
+    try:
+        runpod.serverless.start({"handler": remember})
+    except SystemExit as stop:
+        if stop.code:
+            raise
+    for reply, name in zip(replies, names, strict=True):
+        print(f"\n{table(reply)}\n")
+        print("Written:", ", ".join(str(path) for path in save(reply, name)))
+
+
+if __name__ == "__main__":
+    main()

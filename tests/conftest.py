@@ -1,0 +1,68 @@
+"""Tests run on the volume that `make test` provisions: its packages, its models."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from volume_bootstrap.layout import Volume
+from worker.activation import activate
+from worker.settings import Settings
+
+VOLUME = Volume(ROOT / "volume")
+DATA = ROOT / "tests" / "data"
+
+activate(VOLUME, "demo")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of the audio that the tests carry."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def volume() -> Volume:
+    """The demo volume; not to be changed."""
+    return VOLUME
+
+
+@pytest.fixture
+def own_volume(tmp_path: Path) -> Volume:
+    """A copy of the demo volume that a test may damage."""
+    own = Volume(tmp_path / "volume")
+    own.dependencies.mkdir(parents=True)
+    own.pointer("demo").symlink_to(VOLUME.pointer("demo").resolve())
+    for folder in (".metadata", "models", "samples"):
+        shutil.copytree(VOLUME.root / folder, own.root / folder)
+    return own
+
+
+@pytest.fixture(scope="session")
+def make_settings() -> Callable[..., Settings]:
+    """Settings for a volume, loopback allowed; keywords are more variables."""
+
+    def make(volume: Volume = VOLUME, **variables: str) -> Settings:
+        return Settings.from_environment(
+            {
+                "SPEECH_VOLUME": str(volume.root),
+                "SPEECH_DEVICE": "cpu",
+                "SPEECH_ALLOWED_NETWORKS": "127.0.0.1/32",
+                **variables,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def service(make_settings: Callable[..., Settings]) -> "Service":  # noqa: F821
+    """The real service on the demo volume, its models loaded."""
+    from worker.runpod_app import start_service
+
+    return start_service(make_settings(), "demo")

@@ -1,0 +1,37 @@
+"""What can go wrong while a volume is filled.
+
+::
+
+    ProvisionError          the user can mend it; exit code 1
+    ├── ProjectError        a project's YAML is missing or wrong
+    ├── ToolError           a program that was started failed
+    ├── DependencyError     packages do not resolve, install or import
+    ├── SourceError         a source did not give a model's files
+    └── ModelError          a model's files are wrong, or no source gave them
+
+Anything else is a defect of the provisioner; exit code 2.
+"""
+
+
+class ProvisionError(Exception):
+    """The volume could not be filled; the message says what to do."""
+
+
+class ProjectError(ProvisionError):
+    """A project's description is missing or wrong."""
+
+
+class ToolError(ProvisionError):
+    """A program that the provisioner started failed; the message ends with its output."""
+
+
+class DependencyError(ProvisionError):
+    """The packages do not resolve, install or import."""
+
+
+class SourceError(ProvisionError):
+    """One source did not give a model's files."""
+
+
+class ModelError(ProvisionError):
+    """A model's files are wrong, or no source gave them."""

@@ -1,0 +1,113 @@
+"""uv, told where packages come from as pip is: it reads neither pip.conf nor PIP_*."""
+
+import ast
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from volume_bootstrap.errors import ToolError
+from volume_bootstrap.runner import run
+
+
+@dataclass(frozen=True, slots=True)
+class Uv:
+    """The program, and the environment it runs in."""
+
+    program: str
+    environment: Mapping[str, str]
+
+    def __call__(self, *arguments: str, text: str = "") -> str:
+        """Run ``uv pip`` for this interpreter and return what it prints.
+
+        Raises
+        ------
+        ToolError
+            uv fails.
+        """
+        command, *rest = arguments
+        return run(
+            [self.program, "pip", command, "--python", sys.executable, *rest],
+            self.environment,
+            text=text,
+        )
+
+
+def find_uv(cache: Path | None = None) -> Uv:
+    """Find uv and hand it pip's configuration.
+
+    Parameters
+    ----------
+    cache : folder of uv's cache; by default the user's own.
+
+    Raises
+    ------
+    ToolError
+        uv is not installed.
+    """
+    try:
+        import uv
+
+        program = uv.find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+        if found is None:
+            raise ToolError(
+                f"uv is not installed for {sys.executable} and not on PATH. Install it with: "
+                "pip install -r requirements-provision.txt"
+            ) from None
+        program = found
+    environment = uv_environment(pip_options(_pip_config()), os.environ)
+    if cache is not None:
+        environment["UV_CACHE_DIR"] = str(cache)
+    return Uv(program, environment)
+
+
+def pip_options(config: str) -> dict[str, list[str]]:
+    """Options of ``pip config list``: each a list of values; variables win over files.
+
+    Parameters
+    ----------
+    config : lines such as ``global.extra-index-url='https://a https://b'``.
+    """
+    ranks = {"global": 0, "install": 1, ":env:": 2}
+    chosen: dict[str, tuple[int, list[str]]] = {}
+    for line in config.splitlines():
+        key, _, value = line.partition("=")
+        section, _, option = key.rpartition(".")
+        rank = ranks.get(section, -1)
+        if rank >= chosen.get(option, (0, []))[0]:
+            chosen[option] = rank, str(ast.literal_eval(value)).split()
+    return {option: values for option, (_, values) in chosen.items()}
+
+
+def uv_environment(
+    pip: Mapping[str, Sequence[str]], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables that make uv look where pip looks; what is set for uv already stays."""
+    wanted: dict[str, str] = {}
+    if index := pip.get("index-url"):
+        wanted["UV_DEFAULT_INDEX"] = index[0]
+    if extra := pip.get("extra-index-url"):
+        wanted["UV_INDEX"] = " ".join(extra)
+        # pip takes the best version of all indexes; uv by default that of the first that has any.
+        wanted["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    if links := pip.get("find-links"):
+        wanted["UV_FIND_LINKS"] = " ".join(links)
+    if certificate := pip.get("cert"):
+        wanted["SSL_CERT_FILE"] = certificate[0]
+    return {name: value for name, value in wanted.items() if not environment.get(name)}
+
+
+def _pip_config() -> str:
+    if shutil.which("pip") is None and not _has_pip():
+        return ""
+    return run([sys.executable, "-m", "pip", "config", "list"], {})
+
+
+def _has_pip() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("pip") is not None

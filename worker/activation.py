@@ -1,0 +1,90 @@
+"""The volume's dependencies first on ``sys.path``. Standard library only.
+
+Runs before anything heavy is imported. The folder is named by its real path,
+so that a worker keeps its generation when the volume switches to another.
+"""
+
+import importlib.metadata
+import sys
+import sysconfig
+from pathlib import Path
+
+from volume_bootstrap.layout import (
+    Generation,
+    LayoutError,
+    Volume,
+    read_generation,
+    running_python,
+)
+from worker.errors import StartupError
+
+
+def choose_project(volume: Volume, wanted: str | None) -> str:
+    """Name of the one project that this worker serves.
+
+    Raises
+    ------
+    StartupError
+        The volume does not hold the project, or there is more than one to choose from.
+    """
+    found = volume.projects()
+    if wanted is None and len(found) == 1:
+        return found[0]
+    if wanted in found:
+        return wanted
+    held = ", ".join(found) or "none"
+    if wanted is None and found:
+        raise StartupError(
+            f"SPEECH_PROJECT is not set and the volume {volume.root} holds several projects: "
+            f"{held}. Set SPEECH_PROJECT to one of them."
+        )
+    raise StartupError(
+        f"The volume {volume.root} holds no project {wanted or ''} for Python {volume.python}; "
+        f"it holds: {held}. Fill it with: "
+        f"python -m volume_bootstrap setup --project {wanted or 'NAME'} --volume {volume.root}"
+    )
+
+
+def activate(volume: Volume, project: str) -> Generation:
+    """Prepend the project's active generation to ``sys.path``.
+
+    Raises
+    ------
+    StartupError
+        There is no generation, or it was built for another Python or another image.
+    """
+    folder = volume.pointer(project).resolve()
+    remedy = f"Run: python -m volume_bootstrap setup --project {project} --volume {volume.root}"
+    try:
+        generation = read_generation(folder / "generation.json")
+    except LayoutError as error:
+        raise StartupError(f"No usable dependencies on the volume: {error} {remedy}") from error
+    abi = sysconfig.get_config_var("SOABI")
+    if (generation.python, generation.abi) != (running_python(), abi):
+        raise StartupError(
+            f"The dependencies in {folder} are built for Python {generation.python} "
+            f"({generation.abi}), this is {running_python()} ({abi}). {remedy} with this Python."
+        )
+    for name, resolved in generation.image_packages.items():
+        installed = _installed_version(name)
+        if installed != resolved:
+            raise StartupError(
+                f"The dependencies in {folder} need {name} {resolved} from the image, which has "
+                f"{installed or 'none'}. {remedy} with the requirements of this image."
+            )
+    prepend(folder)
+    return generation
+
+
+def prepend(folder: Path) -> None:
+    """Put `folder` first on ``sys.path``, once."""
+    path = str(folder)
+    if path not in sys.path:
+        sys.path.insert(0, path)
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

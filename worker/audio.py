@@ -1,0 +1,270 @@
+"""Audio file -> waveform: probe, decode, down-mix, resample.
+
+FFmpeg's libraries (PyAV) read the file as a stream. Each frame becomes the mean
+of its channels, goes through libswresample to 16 kHz, and is appended to the
+one buffer that the waveform is a view of.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import AudioTooLongError, InvalidInputError, UnsupportedAudioError
+
+if TYPE_CHECKING:
+    import av
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16_000
+"""Rate of every waveform in the worker, in Hz."""
+
+DEMUXERS = (
+    "aac,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpegts,ogg,w64,wav"  # mov: mp4, m4a
+)
+"""FFmpeg's names of the containers that are read.
+
+A playlist (hls, dash, concat, sdp, …) names other files and hosts, which FFmpeg
+would open: it is refused by its absence here, before FFmpeg reads its content.
+"""
+
+BLOCK_SAMPLES = 65_536
+"""Samples of the source that are down-mixed and resampled at a time."""
+
+GUESSED_DURATION = frozenset({"aac", "mp3"})
+"""Containers without a length: FFmpeg guesses it from the bit rate of the first frames."""
+
+ADVICE = "Send wav, flac, mp3, m4a, ogg, webm or mp4 with sound."
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A decoded recording, or the stretch of it that was asked for.
+
+    Attributes
+    ----------
+    waveform : (num_samples,) float32 at 16 kHz, in [-1, 1]
+    duration : length of `waveform` in seconds
+    sample_rate : rate of the source in Hz
+    channels : number of channels of the source
+    codec : FFmpeg's name of the source's codec, such as ``pcm_s16le`` or ``mp3``
+    """
+
+    waveform: NDArray[np.float32]
+    duration: float
+    sample_rate: int
+    channels: int
+    codec: str
+
+
+def decode(
+    path: Path, *, max_seconds: float, offset: float = 0.0, duration: float | None = None
+) -> Audio:
+    """Decode the first-choice audio stream of a file.
+
+    What is damaged is skipped, and a file that breaks off gives what is there.
+    The stretch from `offset` on is cut out of the decoded waveform, so that it
+    equals that slice of the whole to the sample; seeking is exact in few formats.
+
+    Parameters
+    ----------
+    path : file of any container in `DEMUXERS`
+    max_seconds : longest waveform that is returned
+    offset : start of the stretch in seconds, not negative
+    duration : length of the stretch in seconds; None: up to the end
+
+    Raises
+    ------
+    UnsupportedAudioError
+        The file is not audio, holds no sound, is encrypted, or nothing in it decodes.
+    AudioTooLongError
+        The stretch is longer than `max_seconds`.
+    InvalidInputError
+        `offset` is not inside the audio.
+    """
+    # Opened by descriptor, so that FFmpeg has the content alone to go by, and no file name.
+    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as file, _open_container(file) as container:
+        stream = _audio_stream(container)
+        if duration is None:
+            _check_stated_duration(container, max_seconds, offset)
+        waveform = _collect(_blocks(_frames(container, stream)), max_seconds, offset, duration)
+        context = stream.codec_context
+        return Audio(
+            waveform=waveform,
+            duration=len(waveform) / SAMPLE_RATE,
+            sample_rate=context.sample_rate,
+            channels=context.layout.nb_channels,
+            codec=context.codec.canonical_name,
+        )
+
+
+@contextmanager
+def _open_container(file: BinaryIO) -> Iterator["av.container.InputContainer"]:
+    import av
+
+    if not file.read(1):
+        message = f"The audio is empty: the file holds 0 bytes. {ADVICE}"
+        raise UnsupportedAudioError(message)
+    file.seek(0)
+    try:
+        container = av.open(
+            file,
+            # A file object alone does not keep FFmpeg from opening what a file refers to.
+            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
+            metadata_errors="replace",  # tags are often in another encoding than UTF-8
+        )
+    except MemoryError:
+        raise
+    except av.FFmpegError as error:
+        message = (
+            "The file is not audio, is damaged, or is of a kind that is not read "
+            f"(FFmpeg: {error.strerror}). {ADVICE}"
+        )
+        raise UnsupportedAudioError(message) from error
+    with container:
+        yield container
+
+
+def _audio_stream(container: "av.container.InputContainer") -> "av.AudioStream":
+    # FFmpeg's best is one whose parameters it knows already; they may come later in the file.
+    stream = container.streams.best("audio") or next(iter(container.streams.audio), None)
+    if stream is None:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        message = f"The file holds no audio stream (only: {kinds}). {ADVICE}"
+        raise UnsupportedAudioError(message)
+    if stream.codec_context is None:
+        message = f"The codec of the audio stream is unknown or encrypted. {ADVICE}"
+        raise UnsupportedAudioError(message)
+    return stream
+
+
+def _check_stated_duration(
+    container: "av.container.InputContainer", max_seconds: float, offset: float
+) -> None:
+    """Refuse what its header says is too long, before hours of it are decoded."""
+    if container.duration is not None and container.format.name not in GUESSED_DURATION:
+        seconds = container.duration / 1e6 - offset
+        if seconds > max_seconds:
+            raise _too_long(f"lasts {seconds:.3f} s", max_seconds)
+
+
+def _too_long(what: str, max_seconds: float) -> AudioTooLongError:
+    return AudioTooLongError(
+        f"The audio {what}; at most {max_seconds:g} s are taken (SPEECH_MAX_AUDIO_S). "
+        "Split it, or name a stretch of it with `offset` and `duration`."
+    )
+
+
+def _frames(
+    container: "av.container.InputContainer", stream: "av.AudioStream"
+) -> Iterator["av.AudioFrame"]:
+    """Yield the frames that decode.
+
+    Raises
+    ------
+    UnsupportedAudioError
+        None does, although there is something to decode; or the stream is encrypted.
+    """
+    import av
+
+    num_frames, num_skipped, reason = 0, 0, "the file ends before the first frame"
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)  # None, too, after the demuxer itself has failed
+            if packet is None:
+                break
+            if packet.has_sidedata("encryption_info"):
+                message = "The audio stream is encrypted. Send it without protection."
+                raise UnsupportedAudioError(message)
+            frames = packet.decode()
+        except MemoryError:
+            raise
+        except av.FFmpegError as error:
+            num_skipped, reason = num_skipped + 1, error.strerror
+            continue
+        for frame in frames:
+            if frame.samples:
+                num_frames += 1
+                yield frame
+    if not num_frames and (num_skipped or container.duration):
+        message = f"Nothing in the audio stream can be decoded (FFmpeg: {reason}). {ADVICE}"
+        raise UnsupportedAudioError(message)
+    if num_skipped:
+        logger.warning("skipped %d packets that do not decode: %s", num_skipped, reason)
+
+
+def _source(frame: "av.AudioFrame") -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _converted(frames: Iterator["av.AudioFrame"], **target: str | int) -> Iterator["av.AudioFrame"]:
+    """Run frames through libswresample; a source that changes on the way is followed."""
+    import av
+
+    for _, group in groupby(frames, key=_source):
+        resampler = av.AudioResampler(**target)
+        for frame in group:
+            yield from resampler.resample(frame)
+        # PyAV flushes a resampler that had nothing to do to [None].
+        yield from filter(None, resampler.resample(None))
+
+
+def _mono(frame: "av.AudioFrame") -> "av.AudioFrame":
+    """Mean of the channels of a packed float32 frame, as a frame."""
+    import av
+
+    samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+    # One bad sample would poison every feature frame and embedding that it touches.
+    samples = np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    # Not libswresample's down-mix: it weights the channels and drops the LFE.
+    num_channels = samples.shape[1]
+    mean = samples.clip(-1, 1) @ np.full(num_channels, 1 / num_channels, dtype=np.float32)
+    mono = av.AudioFrame.from_ndarray(mean[np.newaxis], format="flt", layout="mono")
+    mono.sample_rate = frame.sample_rate
+    return mono
+
+
+def _blocks(frames: Iterator["av.AudioFrame"]) -> Iterator[NDArray[np.float32]]:
+    """Turn frames of any rate, sample format and layout into blocks of the waveform."""
+    # Packed, because PyAV reads past the planes of a planar frame of 8 channels; large,
+    # because most codecs have frames so short that the work around each one would dominate.
+    packed = _converted(frames, format="flt", frame_size=BLOCK_SAMPLES)
+    for frame in _converted(map(_mono, packed), format="flt", layout="mono", rate=SAMPLE_RATE):
+        yield frame.to_ndarray()[0].clip(-1, 1)  # the filter overshoots at loud edges
+
+
+def _collect(
+    blocks: Iterator[NDArray[np.float32]],
+    max_seconds: float,
+    offset: float,
+    duration: float | None,
+) -> NDArray[np.float32]:
+    """Join the blocks from `offset` on, for `duration` seconds."""
+    start = round(offset * SAMPLE_RATE)
+    stop = None if duration is None else start + round(duration * SAMPLE_RATE)
+    max_bytes = round(max_seconds * SAMPLE_RATE) * np.dtype(np.float32).itemsize
+    # Grows in place, where a list of blocks needs twice the memory to be joined.
+    buffer = bytearray()
+    position = 0
+    for block in blocks:
+        buffer += block[max(start - position, 0) : None if stop is None else stop - position].data
+        position += len(block)
+        if len(buffer) > max_bytes:
+            raise _too_long("is longer", max_seconds)
+        if stop is not None and position >= stop:
+            break
+    if start and position <= start:
+        raise InvalidInputError(
+            f"audio.offset is {offset:g} s, but the audio lasts {position / SAMPLE_RATE:.3f} s. "
+            "The offset has to lie inside the audio."
+        )
+    return np.frombuffer(buffer, dtype=np.float32)

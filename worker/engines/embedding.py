@@ -1,0 +1,76 @@
+"""CAM++: windows of a waveform -> speaker embeddings."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.engines.session import OnnxSession
+from worker.features import (
+    FRAME_LENGTH_SAMPLES,
+    FRAME_SHIFT_SAMPLES,
+    NUM_MEL_BINS,
+    fbank,
+    num_frames,
+)
+from worker.segments import Window
+
+DIM = 192
+BATCH_WINDOWS = 16
+"""Windows in one run of the network; more of them are slower per window on a CPU."""
+
+Frames = NDArray[np.float32]
+
+
+class SpeakerEmbedding:
+    """The network in an ONNX session: `frames` [N, T, 80] -> `embedding` [N, 192]."""
+
+    def __init__(self, session: OnnxSession) -> None:
+        self._session = session
+
+    def __call__(
+        self, waveform: NDArray[np.float32], windows: Sequence[Window], window_s: float
+    ) -> NDArray[np.float32]:
+        """Embed each window; batches run across the whole recording.
+
+        Parameters
+        ----------
+        waveform : (num_samples,) float32, 16 kHz, in [-1, 1]
+        windows : in order of their segments
+        window_s : length that a shorter window is widened to, around its centre: a second of a
+            voice with what surrounds it says more of the speaker than half a second alone.
+
+        Returns
+        -------
+        (num_windows, 192) float32, not normalised
+        """
+        length = num_frames(round(window_s * 16_000))
+        embeddings = np.empty((len(windows), DIM), dtype=np.float32)
+        batch: list[Frames] = []
+        done = 0
+        for frames in _windows_of_frames(waveform, windows, length):
+            batch.append(frames - frames.mean(axis=0))
+            if len(batch) == BATCH_WINDOWS or done + len(batch) == len(windows):
+                embeddings[done : done + len(batch)] = self._session.run(np.stack(batch))
+                done += len(batch)
+                batch.clear()
+        return embeddings
+
+
+def _windows_of_frames(
+    waveform: NDArray[np.float32], windows: Sequence[Window], length: int
+) -> Iterator[Frames]:
+    """Log-mel frames of each window: (length, 80), computed once per speech segment."""
+    total = num_frames(len(waveform))
+    for _, group in groupby(windows, key=lambda window: window.segment):
+        # Windows start on the 10 ms grid of the frames.
+        middles = [window.centre * 16_000 / FRAME_SHIFT_SAMPLES for window in group]
+        starts = [max(0, min(round(m - (length + 2) / 2), total - length)) for m in middles]
+        first, last = starts[0], min(starts[-1] + length, total)
+        end = (last - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
+        frames = fbank(waveform[first * FRAME_SHIFT_SAMPLES : end], "povey")
+        if total < length:  # a recording shorter than a window repeats itself
+            frames = np.resize(frames, (length, NUM_MEL_BINS))
+        for start in starts:
+            yield frames[start - first : start - first + length]

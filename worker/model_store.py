@@ -1,0 +1,81 @@
+"""Alias -> a verified file on the volume. Never a download in a job."""
+
+import hashlib
+from pathlib import Path
+
+from volume_bootstrap.layout import LayoutError, Manifest, ModelRecord, Volume, read_manifest
+from worker.errors import InvalidInputError, ModelNotProvisionedError
+
+
+class ModelStore:
+    """The models of one project, as its manifest tells.
+
+    The manifest is read at each look-up, so that a volume that was repaired
+    serves the next job.
+    """
+
+    def __init__(self, volume: Volume, project: str, models: Path) -> None:
+        self._volume = volume
+        self._project = project
+        self._models = models
+
+    def manifest(self) -> Manifest:
+        """Read the project's manifest.
+
+        Raises
+        ------
+        ModelNotProvisionedError
+            It is missing or damaged.
+        """
+        try:
+            return read_manifest(self._volume.manifest(self._project))
+        except LayoutError as error:
+            raise ModelNotProvisionedError(f"{error} {self._remedy}") from error
+
+    def find(self, alias: str, task: str) -> ModelRecord:
+        """Look a model up by its alias.
+
+        Raises
+        ------
+        InvalidInputError
+            The project has no such model for the task.
+        """
+        manifest = self.manifest()
+        record = manifest.model(alias)
+        if record is None or record.task != task:
+            allowed = ", ".join(m.alias for m in manifest.models if m.task == task) or "none"
+            raise InvalidInputError(
+                f"model {alias!r} is not one for {task} of project {self._project}; "
+                f"allowed: {allowed}."
+            )
+        return record
+
+    def verified(self, record: ModelRecord) -> Path:
+        """Path of the file that the worker loads, once its SHA-256 is right.
+
+        Raises
+        ------
+        ModelNotProvisionedError
+            The file is missing, cannot be read, or is not the one that was provisioned.
+        """
+        path = self._models / record.folder / record.runtime
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ModelNotProvisionedError(
+                f"model {record.alias} cannot be read at {path}: {error.strerror}. {self._remedy}"
+            ) from error
+        if digest != record.runtime_file.sha256:
+            raise ModelNotProvisionedError(
+                f"model {record.alias} at {path} is damaged: its SHA-256 is {digest}, the manifest "
+                f"says {record.runtime_file.sha256}. {self._remedy}"
+            )
+        return path
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"Repair it with: python -m volume_bootstrap setup --project {self._project} "
+            f"--volume {self._volume.root}"
+        )

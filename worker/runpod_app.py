@@ -1,0 +1,64 @@
+"""RunPod's side of the worker: an async handler, and the SDK's loop."""
+
+import asyncio
+import importlib
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from volume_bootstrap.layout import Volume
+from worker.device import choose
+from worker.model_cache import ModelCache
+from worker.model_store import ModelStore
+from worker.service import Reply, Service
+from worker.settings import Settings
+from worker.telemetry import job_id
+
+Handler = Callable[[dict[str, Any]], Awaitable[Reply]]
+
+
+def start_service(settings: Settings, project: str) -> Service:
+    """Choose the device and load the default models.
+
+    Raises
+    ------
+    StartupError
+        The device that was asked for cannot be used.
+    """
+    device = choose(settings.device, settings.num_threads)
+    store = ModelStore(Volume(settings.volume), project, settings.models)
+    service = Service(settings, store, ModelCache(store, device))
+    service.preload()
+    return service
+
+
+def make_handler(service: Service) -> Handler:
+    """Make what the SDK calls for each job.
+
+    It is async and works in a thread: a plain function would run on the SDK's
+    event loop and stop it from taking, pinging and cancelling.
+    """
+
+    async def handler(job: dict[str, Any]) -> Reply:
+        job_id.set(job.get("id"))
+        return await asyncio.to_thread(service.answer, job.get("input"))
+
+    return handler
+
+
+def build_handler(settings: Settings, project: str) -> Handler:
+    """Load the models while the SDK imports, which takes as long.
+
+    Raises
+    ------
+    StartupError
+        The device that was asked for cannot be used.
+    """
+    # The SDK's own checks call public addresses and want torch; the worker has its own.
+    os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
+    os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
+    with ThreadPoolExecutor(1) as loader:
+        service = loader.submit(start_service, settings, project)
+        importlib.import_module("runpod.serverless")
+        return make_handler(service.result())

@@ -1,0 +1,137 @@
+"""The job request: pydantic at the edge, one clear sentence for each mistake."""
+
+import difflib
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from worker.errors import InvalidInputError
+
+MAX_SPEAKERS = 100
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Format = Literal["json", "txt", "rttm"]
+SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class AudioSource(_Strict):
+    """Where the audio is, and which stretch of it is meant."""
+
+    url: str = Field(min_length=1)
+    id: str | None = None
+    offset: Finite = Field(0.0, ge=0, description="seconds")
+    duration: Finite | None = Field(None, gt=0, description="seconds")
+
+
+class VadRequest(_Strict):
+    """What a job may set of the VAD; what it leaves out is the project's."""
+
+    max_end_silence_ms: int | None = Field(None, ge=0, le=10_000)
+    max_segment_s: Finite | None = Field(None, ge=1, le=600)
+    speech_noise_threshold: Finite | None = Field(None, ge=-1, le=1)
+
+
+class DiarizationRequest(_Strict):
+    """What a job may set of the diarization; what it leaves out is the project's."""
+
+    window_s: Finite | None = Field(None, ge=0.5, le=10)
+    shift_s: Finite | None = Field(None, ge=0.1, le=10)
+    merge_threshold: Finite | None = Field(None, ge=0, le=1)
+
+
+def _as_source(value: object) -> object:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class JobRequest(_Strict):
+    """``input`` of a job."""
+
+    task: Literal["diarization"]
+    audio: Annotated[AudioSource, BeforeValidator(_as_source)]
+    model: str | None = None
+    num_speakers: SpeakerCount | None = None
+    min_speakers: SpeakerCount | None = None
+    max_speakers: SpeakerCount | None = None
+    formats: list[Format] = Field(["json"], min_length=1)
+    vad: VadRequest = VadRequest()
+    diarization: DiarizationRequest = DiarizationRequest()
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        low, high, count = self.min_speakers, self.max_speakers, self.num_speakers
+        if count is not None and (low is not None or high is not None):
+            raise ValueError("num_speakers excludes min_speakers and max_speakers")
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"min_speakers ({low}) is larger than max_speakers ({high})")
+        return self
+
+
+def parse(job_input: object) -> JobRequest:
+    """Validate a job's ``input``.
+
+    Raises
+    ------
+    InvalidInputError
+        Names each field that is wrong, its value and what is allowed.
+    """
+    if not isinstance(job_input, dict):
+        raise InvalidInputError(
+            f"input: {_shorten(job_input)} is not allowed; expected an object such as "
+            '{"task": "diarization", "audio": "https://..."}.'
+        )
+    if "webhook" in job_input:
+        raise InvalidInputError(
+            "webhook: not allowed inside input; set it beside input at the top level of the "
+            "/run call, where the platform reads it."
+        )
+    try:
+        return JobRequest.model_validate(job_input)
+    except ValidationError as error:
+        mistakes = [_describe(e) for e in error.errors(include_url=False, include_context=False)]
+        raise InvalidInputError("; ".join(mistakes) + ".") from error
+
+
+def _describe(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "input"
+    if error["type"] == "missing":
+        return f"{where}: required, but missing"
+    if error["type"] == "extra_forbidden":
+        name, allowed = str(error["loc"][-1]), _fields_at(error["loc"][:-1])
+        near = difflib.get_close_matches(name, allowed, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"{where[:80]}: unknown field{hint}; allowed: {', '.join(allowed)}"
+    reason = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{where}: {reason}"
+    return f"{where}: {_shorten(error['input'])} is not allowed: {reason}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    models: dict[tuple[int | str, ...], type[BaseModel]] = {
+        ("audio",): AudioSource,
+        ("vad",): VadRequest,
+        ("diarization",): DiarizationRequest,
+    }
+    return list(models.get(location, JobRequest).model_fields)
+
+
+def _shorten(value: object) -> str:
+    """A value as a message shows it: never a whole data URI, never the query of a URL."""
+    if isinstance(value, str):
+        value = value.partition("?")[0]
+    text = repr(value)
+    if isinstance(value, dict | list):
+        text = f"an {'object' if isinstance(value, dict) else 'array'}"
+    return text if len(text) <= 60 else text[:57] + "..."

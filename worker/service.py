@@ -1,0 +1,175 @@
+"""One job from request to reply: validate, fetch, decode, diarize, format.
+
+Errors become replies here and nowhere else.
+"""
+
+import dataclasses
+import logging
+import secrets
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from volume_bootstrap.layout import ModelRecord
+from worker import audio, formats
+from worker.diarization.clustering import SpeakerBounds
+from worker.diarization.pipeline import DiarizationOptions, Diarizer
+from worker.engines.embedding import SpeakerEmbedding
+from worker.engines.vad import FsmnVad, VadOptions
+from worker.errors import InvalidInputError, ModelNotProvisionedError, WorkerError
+from worker.fetch import fetch
+from worker.model_cache import ModelCache
+from worker.model_store import ModelStore
+from worker.schema import JobRequest, parse
+from worker.segments import Turn
+from worker.settings import Settings
+from worker.telemetry import Stopwatch
+
+logger = logging.getLogger(__name__)
+
+Reply = dict[str, Any]
+
+
+class Service:
+    """Answers jobs with the models of one project."""
+
+    def __init__(self, settings: Settings, store: ModelStore, cache: ModelCache) -> None:
+        self._settings = settings
+        self._store = store
+        self._cache = cache
+        self._device = threading.Lock()
+
+    def preload(self) -> None:
+        """Load the default models.
+
+        What is missing is only logged: the worker starts, each job says what to do, and a
+        volume that is repaired meanwhile serves the next one.
+        """
+        try:
+            self._diarizer(self._defaults(), None)
+        except ModelNotProvisionedError as error:
+            logger.error("%s", error.reply)  # noqa: TRY400 - the message says all
+
+    def answer(self, job_input: object) -> Reply:
+        """Run one job; never raises."""
+        try:
+            return self._run(parse(job_input))
+        except WorkerError as error:
+            logger.warning("%s", error.reply)
+            return {"error": error.reply}
+        except Exception:
+            reference = secrets.token_hex(6)
+            logger.exception("internal error %s", reference)
+            return {
+                "error": f"INTERNAL: the worker failed on this job, reference {reference}; the "
+                "worker's log has the details under it. Try again; if it stays, report it."
+            }
+
+    def _run(self, request: JobRequest) -> Reply:
+        stopwatch = Stopwatch()
+        # The options and models come first: nothing is fetched for a job that cannot run.
+        defaults = self._defaults()
+        options = _options(request, defaults)
+        with stopwatch.stage("load"):
+            diarizer, models = self._diarizer(defaults, request.model)
+
+        with tempfile.TemporaryDirectory(prefix="speech-job-") as folder:
+            with stopwatch.stage("fetch"):
+                path = fetch(request.audio.url, Path(folder), self._settings)
+            with stopwatch.stage("decode"):
+                recording = audio.decode(
+                    path,
+                    max_seconds=self._settings.max_audio_s,
+                    offset=request.audio.offset,
+                    duration=request.audio.duration,
+                )
+        with self._device:
+            turns = diarizer(recording.waveform, options, stopwatch)
+        logger.info(
+            "%s: %.1f s of audio, %d turns, in %.2f s",
+            request.task,
+            recording.duration,
+            len(turns),
+            stopwatch.total,
+        )
+        return _result(request, recording, turns, models, stopwatch)
+
+    def _defaults(self) -> Mapping[str, Any]:
+        return self._store.manifest().defaults["diarization"]
+
+    def _diarizer(
+        self, defaults: Mapping[str, Any], embedding_alias: str | None
+    ) -> tuple[Diarizer, dict[str, ModelRecord]]:
+        vad = self._store.find(defaults["vad"], "vad")
+        embedding = self._store.find(embedding_alias or defaults["embedding"], "embedding")
+        diarizer = Diarizer(
+            FsmnVad(self._cache.session(vad)), SpeakerEmbedding(self._cache.session(embedding))
+        )
+        return diarizer, {"vad": vad, "embedding": embedding}
+
+
+def _options(request: JobRequest, defaults: Mapping[str, Any]) -> DiarizationOptions:
+    """What the job asks for, over what the project says, over the code's own defaults."""
+    asked = {**request.vad.model_dump(), **request.diarization.model_dump()}
+    chosen = {**defaults, **{k: v for k, v in asked.items() if v is not None}}
+
+    def pick(cls: type) -> dict[str, Any]:
+        return {f.name: chosen[f.name] for f in dataclasses.fields(cls) if f.name in chosen}
+
+    speakers = SpeakerBounds(
+        minimum=request.num_speakers or request.min_speakers or 1,
+        maximum=request.num_speakers or request.max_speakers,
+    )
+    options = DiarizationOptions(
+        **pick(DiarizationOptions), vad=VadOptions(**pick(VadOptions)), speakers=speakers
+    )
+    if options.shift_s > options.window_s:
+        raise InvalidInputError(
+            f"diarization.shift_s: {options.shift_s} is larger than window_s "
+            f"({options.window_s}), which would leave speech out; choose a smaller shift."
+        )
+    return options
+
+
+def _result(
+    request: JobRequest,
+    recording: audio.Audio,
+    turns: Sequence[Turn],
+    models: Mapping[str, ModelRecord],
+    stopwatch: Stopwatch,
+) -> Reply:
+    """Build the reply: plain values only, so that it always serialises."""
+    by_speaker: dict[str, list[Turn]] = {}
+    for turn in turns:
+        by_speaker.setdefault(turn.label, []).append(turn)
+    timings = {**stopwatch.seconds, "total": stopwatch.total}
+    if recording.duration:
+        timings["rtf"] = stopwatch.total / recording.duration
+    result: Reply = {
+        "task": request.task,
+        "audio": {
+            "id": request.audio.id,
+            "duration": round(recording.duration, 3),
+            "sample_rate": recording.sample_rate,
+            "channels": recording.channels,
+            "codec": recording.codec,
+        },
+        "speakers": [
+            {
+                "speaker": label,
+                "duration": round(sum(t.duration for t in own), 3),
+                "turns": len(own),
+            }
+            for label, own in by_speaker.items()
+        ],
+        "turns": [{"start": t.start, "end": t.end, "speaker": t.label} for t in turns],
+        "models": {role: record.reference for role, record in models.items()},
+        "timings": {stage: round(seconds, 4) for stage, seconds in timings.items()},
+    }
+    name = request.audio.id or Path(urlsplit(request.audio.url).path).stem
+    if files := formats.render(request.formats, turns, name):
+        result["files"] = files
+    return result
