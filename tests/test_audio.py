@@ -1,5 +1,6 @@
 import tracemalloc
 import wave
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.media import ENCODINGS, Samples, chirp, encode, raw_wav, silent_video, tone
 from worker.audio import SAMPLE_RATE, Audio, decode
-from worker.errors import AudioTooLongError, InvalidInputError, UnsupportedAudioError
+from worker.errors import AudioTooLongError, InvalidInputError, UnsupportedAudioError, WorkerError
 
 SAMPLE = Path(__file__).parent / "data" / "sample.wav"
 
@@ -323,6 +324,31 @@ class TestDamage:
         with pytest.raises(UnsupportedAudioError):
             decoded(path)
 
+    @pytest.mark.parametrize("encoding", ["wav_f32", "aiff", "flac", "mp3", "m4a", "ogg", "mkv"])
+    def test_damage_anywhere_never_ends_in_another_error(self, tmp_path, encoding):
+        random = np.random.default_rng(0)
+        path = encode(tmp_path, encoding, chirp(0.3, 48_000, 2), 48_000)
+        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        for _ in range(60):
+            damaged = content.copy()
+            where = random.integers(0, min(len(content), random.choice([100, 1000, 10**6])), 3)
+            damaged[where] = random.integers(0, 256, 3)
+            path.write_bytes(damaged.tobytes())
+            with suppress(WorkerError):
+                assert np.isfinite(decoded(path).waveform).all()
+
+    def test_nothing_stays_open(self, tmp_path):
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        text = tmp_path / "a.wav"
+        text.write_bytes(b"not audio" * 100)
+        for _ in range(5):
+            decoded(SAMPLE, 1, 1)
+            with pytest.raises(AudioTooLongError):
+                decode(SAMPLE, max_seconds=1, duration=2)
+            with pytest.raises(UnsupportedAudioError):
+                decoded(text)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
 
 class TestRefused:
     @pytest.mark.parametrize(
@@ -358,6 +384,17 @@ class TestRefused:
     def test_an_unknown_codec(self, tmp_path):
         path = raw_wav(tmp_path / "a.wav", bytes(32_000), format_tag=0x1234)
         with pytest.raises(UnsupportedAudioError, match="codec"):
+            decoded(path)
+
+    @pytest.mark.parametrize("rate", [1, 999, 800_000])
+    def test_an_absurd_sample_rate(self, tmp_path, rate):
+        path = raw_wav(tmp_path / "a.wav", bytes(20_000), rate=rate)
+        with pytest.raises(UnsupportedAudioError, match=f"has {rate} samples per second"):
+            decode(path, max_seconds=1, duration=1)
+
+    def test_too_many_channels_to_convert(self, tmp_path):
+        path = raw_wav(tmp_path / "a.wav", bytes(20_000), num_channels=200)
+        with pytest.raises(UnsupportedAudioError, match="200 channels"):
             decoded(path)
 
     def test_encrypted(self, tmp_path):

@@ -3,16 +3,18 @@
 FFmpeg's libraries (PyAV) read the file as a stream. Each frame becomes the mean
 of its channels, goes through libswresample to 16 kHz, and is appended to the
 one buffer that the waveform is a view of.
+
+PyAV frees a custom channel layout twice from 17.1 on (mended in 19.1, says its
+changelog): one surround AIFF, CAF or MP4 takes the process down. 17.0 is sound.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +29,8 @@ logger = logging.getLogger(__name__)
 SAMPLE_RATE = 16_000
 """Rate of every waveform in the worker, in Hz."""
 
-DEMUXERS = (
-    "aac,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpegts,ogg,w64,wav"  # mov: mp4, m4a
-)
-"""FFmpeg's names of the containers that are read.
+DEMUXERS = "aac,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpegts,ogg,w64,wav"
+"""FFmpeg's names of the containers that are read: mov is mp4 and m4a, matroska webm.
 
 A playlist (hls, dash, concat, sdp, …) names other files and hosts, which FFmpeg
 would open: it is refused by its absence here, before FFmpeg reads its content.
@@ -38,6 +38,9 @@ would open: it is refused by its absence here, before FFmpeg reads its content.
 
 BLOCK_SAMPLES = 65_536
 """Samples of the source that are down-mixed and resampled at a time."""
+
+MIN_SOURCE_RATE, MAX_SOURCE_RATE = 1000, 768_000
+"""A false rate in a header, such as 1 Hz, would make gigabytes out of one block."""
 
 GUESSED_DURATION = frozenset({"aac", "mp3"})
 """Containers without a length: FFmpeg guesses it from the bit rate of the first frames."""
@@ -90,8 +93,7 @@ def decode(
     InvalidInputError
         `offset` is not inside the audio.
     """
-    # Opened by descriptor, so that FFmpeg has the content alone to go by, and no file name.
-    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as file, _open_container(file) as container:
+    with _open_container(path) as container:
         stream = _audio_stream(container)
         if duration is None:
             _check_stated_duration(container, max_seconds, offset)
@@ -107,30 +109,31 @@ def decode(
 
 
 @contextmanager
-def _open_container(file: BinaryIO) -> Iterator["av.container.InputContainer"]:
+def _open_container(path: Path) -> Iterator["av.container.InputContainer"]:
     import av
 
-    if not file.read(1):
+    if not path.stat().st_size:
         message = f"The audio is empty: the file holds 0 bytes. {ADVICE}"
         raise UnsupportedAudioError(message)
-    file.seek(0)
-    try:
-        container = av.open(
-            file,
-            # A file object alone does not keep FFmpeg from opening what a file refers to.
-            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
-            metadata_errors="replace",  # tags are often in another encoding than UTF-8
-        )
-    except MemoryError:
-        raise
-    except av.FFmpegError as error:
-        message = (
-            "The file is not audio, is damaged, or is of a kind that is not read "
-            f"(FFmpeg: {error.strerror}). {ADVICE}"
-        )
-        raise UnsupportedAudioError(message) from error
-    with container:
-        yield container
+    with path.open("rb") as file:
+        options = {
+            # FFmpeg gets this one descriptor: neither a name to guess the container from,
+            # nor a protocol to open anything else with, whatever the file refers to.
+            "fd": str(file.fileno()),
+            "protocol_whitelist": "fd",
+            "format_whitelist": DEMUXERS,
+        }
+        try:
+            # Tags are often in another encoding than UTF-8.
+            container = av.open("fd:", container_options=options, metadata_errors="replace")
+        except av.FFmpegError as error:
+            message = (
+                "The file is not audio, is damaged, or is of a kind that is not read "
+                f"(FFmpeg: {error.strerror}). {ADVICE}"
+            )
+            raise UnsupportedAudioError(message) from error
+        with container:
+            yield container
 
 
 def _audio_stream(container: "av.container.InputContainer") -> "av.AudioStream":
@@ -186,13 +189,12 @@ def _frames(
                 message = "The audio stream is encrypted. Send it without protection."
                 raise UnsupportedAudioError(message)
             frames = packet.decode()
-        except MemoryError:
-            raise
         except av.FFmpegError as error:
             num_skipped, reason = num_skipped + 1, error.strerror
             continue
         for frame in frames:
             if frame.samples:
+                _check_sample_rate(frame.sample_rate)
                 num_frames += 1
                 yield frame
     if not num_frames and (num_skipped or container.duration):
@@ -200,6 +202,14 @@ def _frames(
         raise UnsupportedAudioError(message)
     if num_skipped:
         logger.warning("skipped %d packets that do not decode: %s", num_skipped, reason)
+
+
+def _check_sample_rate(rate: int) -> None:
+    if not MIN_SOURCE_RATE <= rate <= MAX_SOURCE_RATE:
+        raise UnsupportedAudioError(
+            f"The audio has {rate} samples per second; allowed are {MIN_SOURCE_RATE} to "
+            f"{MAX_SOURCE_RATE}. The file may be damaged. {ADVICE}"
+        )
 
 
 def _source(frame: "av.AudioFrame") -> tuple[str, str, int]:
@@ -210,12 +220,16 @@ def _converted(frames: Iterator["av.AudioFrame"], **target: str | int) -> Iterat
     """Run frames through libswresample; a source that changes on the way is followed."""
     import av
 
-    for _, group in groupby(frames, key=_source):
-        resampler = av.AudioResampler(**target)
-        for frame in group:
-            yield from resampler.resample(frame)
-        # PyAV flushes a resampler that had nothing to do to [None].
-        yield from filter(None, resampler.resample(None))
+    for source, group in groupby(frames, key=_source):
+        try:
+            resampler = av.AudioResampler(**target)
+            for frame in group:
+                yield from resampler.resample(frame)
+            # PyAV flushes a resampler that had nothing to do to [None].
+            yield from filter(None, resampler.resample(None))
+        except av.FFmpegError as error:
+            message = f"Audio as {source} cannot be converted (FFmpeg: {error.strerror}). {ADVICE}"
+            raise UnsupportedAudioError(message) from error
 
 
 def _mono(frame: "av.AudioFrame") -> "av.AudioFrame":

@@ -1,0 +1,125 @@
+"""torch -> ONNX, in a process and a folder that no job ever sees.
+
+torch and FunASR's network classes are installed into a temporary folder when
+a model needs exporting, and are gone afterwards.
+"""
+
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from volume_bootstrap.dependencies import resolve
+from volume_bootstrap.errors import DependencyError, ModelError, ToolError
+from volume_bootstrap.project import ROOT
+from volume_bootstrap.runner import run
+from volume_bootstrap.uv_tool import Uv, find_uv
+
+logger = logging.getLogger(__name__)
+
+RECIPE = 1
+"""Raised when the same weights should give another ONNX file."""
+TORCH = "torch==2.13.0"
+FUNASR = "funasr==1.4.16"
+"""Only two of its modules are imported, which need torch alone: it comes without its needs."""
+TOLERANCE = 1e-4
+"""Largest difference between the ONNX file and the torch original that passes."""
+
+
+class Exporter:
+    """A temporary folder with torch in it; filled when the first model is exported.
+
+    Parameters
+    ----------
+    generation : the project's packages: the ONNX Runtime that the jobs will use judges the export.
+    """
+
+    def __init__(self, generation: Path) -> None:
+        self._generation = generation
+        self._tools = tempfile.TemporaryDirectory(prefix="speech-export-")
+        self._filled = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._tools.cleanup()
+
+    def export(self, network: str, weights: Path, target: Path) -> float:
+        """Export one network and compare it with the original.
+
+        Parameters
+        ----------
+        network : name of a function of `volume_bootstrap.networks`.
+        weights : folder with the model's files.
+        target : the ONNX file to write.
+
+        Returns
+        -------
+        Largest absolute difference between the two on the same input.
+
+        Raises
+        ------
+        DependencyError
+            torch cannot be installed without gigabytes of CUDA.
+        ModelError
+            The export fails, or differs by more than `TOLERANCE`.
+        """
+        if not self._filled:
+            self._fill()
+            self._filled = True
+        path = f"{ROOT}:{self._tools.name}:{self._generation}"
+        command = [sys.executable, "-m", "volume_bootstrap.networks", network, str(weights)]
+        try:
+            output = run([*command, str(target)], {"PYTHONPATH": path})
+        except ToolError as error:
+            raise ModelError(f"{weights} cannot be exported as {network}. {error}") from error
+        difference = float(json.loads(output.splitlines()[-1])["max_difference"])
+        if not difference <= TOLERANCE:
+            raise ModelError(
+                f"{network} exported from {weights} differs from the original by {difference:.1e}; "
+                f"at most {TOLERANCE:.0e} is allowed."
+            )
+        return difference
+
+    def _fill(self) -> None:
+        logger.info("installing %s for the export", TORCH)
+        uv = find_uv()
+        try:
+            pins, backend = resolve_torch(uv)
+            target = ("--target", self._tools.name, "--no-deps", "--quiet", *backend)
+            lines = [f"{name}=={version}" for name, version in pins.items()]
+            uv("install", *target, "-r", "-", text="\n".join([*lines, FUNASR]))
+        except ToolError as error:
+            raise DependencyError(f"{TORCH} cannot be installed for the export. {error}") from error
+
+
+def resolve_torch(uv: Uv) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Resolve torch without CUDA: where pip is configured to look, else in PyTorch's CPU index.
+
+    Returns
+    -------
+    Versions by name, and the options that uv needs to install them.
+
+    Raises
+    ------
+    DependencyError
+        Every resolution holds CUDA, which would be gigabytes for an export.
+    """
+    for backend in ((), ("--torch-backend", "cpu")):
+        pins = resolve(uv, TORCH, *backend)
+        cuda = [name for name in pins if name.startswith("nvidia-")]
+        if not cuda:
+            return pins, backend
+    raise DependencyError(
+        f"{TORCH} resolves to a build with CUDA ({', '.join(cuda[:3])}, ...), gigabytes that an "
+        "export does not need. Put a CPU build where pip looks (find-links or an extra index)."
+    )

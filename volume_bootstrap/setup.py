@@ -1,0 +1,69 @@
+"""Fill a volume for a project: packages, models, samples, and the manifest that tells of them."""
+
+import logging
+from dataclasses import dataclass
+
+from volume_bootstrap import dependencies, models
+from volume_bootstrap.files import copy_file, sha256_of, write_text
+from volume_bootstrap.layout import (
+    LayoutError,
+    Manifest,
+    ModelRecord,
+    Volume,
+    dump,
+    read_generation,
+    read_manifest,
+)
+from volume_bootstrap.project import ROOT, Project
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a set-up left on the volume, and whether it changed anything."""
+
+    generation: str
+    num_packages: int
+    models: tuple[ModelRecord, ...]
+    changed: bool
+
+
+def set_up(volume: Volume, project: Project) -> Outcome:
+    """Bring the volume up to date with the project; what is there and whole is left alone.
+
+    Raises
+    ------
+    ProvisionError
+        Packages or models could not be had; what the volume served before, it still serves.
+    """
+    built = dependencies.install(volume, project)
+    generation = read_generation(volume.pointer(project.name) / "generation.json")
+    recorded = _recorded(volume, project.name)
+    records = models.provision(
+        volume, project.models, recorded, volume.pointer(project.name).resolve()
+    )
+    copied = [_copy_sample(volume, sample) for sample in project.settings.samples]
+    text = dump(Manifest(project.name, volume.python, project.settings.defaults, records))
+    path = volume.manifest(project.name)
+    rewritten = not path.is_file() or path.read_text(encoding="utf-8") != text
+    if rewritten:
+        write_text(path, text)
+    changed = built or rewritten or any(copied)
+    return Outcome(generation.id, len(generation.packages), records, changed)
+
+
+def _recorded(volume: Volume, project: str) -> tuple[ModelRecord, ...]:
+    try:
+        return read_manifest(volume.manifest(project)).models
+    except LayoutError as error:
+        logger.debug("no models are recorded: %s", error)
+        return ()
+
+
+def _copy_sample(volume: Volume, sample: str) -> bool:
+    source, target = ROOT / sample, volume.root / "samples" / sample.rpartition("/")[2]
+    if target.is_file() and sha256_of(target) == sha256_of(source):
+        return False
+    copy_file(source, target)
+    return True
