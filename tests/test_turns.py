@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 
 from worker.diarization.turns import build
@@ -39,4 +41,4 @@ def test_every_label_of_a_window_shows_up():
         similarity = rng.uniform(size=(len(windows), 4))
         turns = build(segments, windows, similarity)
         assert len({t.speaker for t in turns}) >= len(set(similarity.argmax(axis=1)))
-        assert all(a.end == b.start for a, b in zip(turns, turns[1:], strict=False))
+        assert all(a.end == b.start for a, b in itertools.pairwise(turns))

@@ -1,3 +1,4 @@
+import itertools
 import json
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_a_pause_shorter_than_the_limit_does_not_end_a_segment():
 def test_a_long_segment_is_cut_without_a_gap():
     segments = decide(frames((1000, 0)), VadOptions(max_segment_s=3))
     assert segments[0] == Segment(0.0, 3.01)
-    assert all(a.end == b.start for a, b in zip(segments, segments[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(segments))
     assert segments[-1].end == 10.0
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from worker.diarization.windows import slide
@@ -24,6 +26,6 @@ def test_windows_leave_no_gap(length):
     windows = slide([Segment(0.13, 0.13 + length)], 1.5, 0.75)
     assert windows[0].start == 0.13
     assert windows[-1].end == pytest.approx(0.13 + length)
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in itertools.pairwise(windows):
         assert before.start < after.start <= before.end
     assert all(w.end - w.start <= 1.5 + 1e-9 for w in windows)

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 RECIPE = 1
 """Raised when the same weights should give another ONNX file."""
 TORCH = "torch==2.13.0"
+ONNX = "onnx==1.23.2"
+"""torch's exporter writes its file with it."""
 FUNASR = "funasr==1.4.16"
 """Only two of its modules are imported, which need torch alone: it comes without its needs."""
 TOLERANCE = 1e-4
@@ -76,7 +78,7 @@ class Exporter:
         if not self._filled:
             self._fill()
             self._filled = True
-        path = f"{ROOT}:{self._tools.name}:{self._generation}"
+        path = f"{ROOT}:{self._generation}:{self._tools.name}"
         command = [sys.executable, "-m", "volume_bootstrap.networks", network, str(weights)]
         try:
             output = run([*command, str(target)], {"PYTHONPATH": path})
@@ -115,7 +117,7 @@ def resolve_torch(uv: Uv) -> tuple[dict[str, str], tuple[str, ...]]:
         Every resolution holds CUDA, which would be gigabytes for an export.
     """
     for backend in ((), ("--torch-backend", "cpu")):
-        pins = resolve(uv, TORCH, *backend)
+        pins = resolve(uv, f"{TORCH}\n{ONNX}", *backend)
         cuda = [name for name in pins if name.startswith("nvidia-")]
         if not cuda:
             return pins, backend

@@ -106,7 +106,7 @@ def _camplus_network() -> torch.nn.Module:
     layers["stats"] = c.StatsPool()
     layers["dense"] = c.DenseLayer(channels * 2, 192, config_str="batchnorm_")
 
-    class CamPlusPlus(torch.nn.Module):
+    class CamPlusPlus(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.head = head
@@ -133,7 +133,7 @@ def read_cmvn(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return shift, scale
 
 
-class _StackedVad(torch.nn.Module):
+class _StackedVad(torch.nn.Module):  # type: ignore[misc]
     """The encoder with its front end's stacking and normalisation before it."""
 
     def __init__(self, encoder: torch.nn.Module, shift: torch.Tensor, scale: torch.Tensor) -> None:

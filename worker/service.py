@@ -3,7 +3,6 @@
 Errors become replies here and nowhere else.
 """
 
-import dataclasses
 import logging
 import secrets
 import tempfile
@@ -103,8 +102,10 @@ class Service:
     def _diarizer(
         self, defaults: Mapping[str, Any], embedding_alias: str | None
     ) -> tuple[Diarizer, dict[str, ModelRecord]]:
-        vad = self._store.find(defaults["vad"], "vad")
-        embedding = self._store.find(embedding_alias or defaults["embedding"], "embedding")
+        vad = self._store.find(defaults["models"]["vad"], "vad")
+        embedding = self._store.find(
+            embedding_alias or defaults["models"]["embedding"], "embedding"
+        )
         diarizer = Diarizer(
             FsmnVad(self._cache.session(vad)), SpeakerEmbedding(self._cache.session(embedding))
         )
@@ -112,20 +113,17 @@ class Service:
 
 
 def _options(request: JobRequest, defaults: Mapping[str, Any]) -> DiarizationOptions:
-    """What the job asks for, over what the project says, over the code's own defaults."""
-    asked = {**request.vad.model_dump(), **request.diarization.model_dump()}
-    chosen = {**defaults, **{k: v for k, v in asked.items() if v is not None}}
-
-    def pick(cls: type) -> dict[str, Any]:
-        return {f.name: chosen[f.name] for f in dataclasses.fields(cls) if f.name in chosen}
-
+    """What the job asks for, and what the project says where it does not."""
+    vad = {**defaults["vad"], **request.vad.model_dump(exclude_none=True)}
+    diarization = {
+        **defaults["diarization"],
+        **request.diarization.model_dump(exclude_none=True),
+    }
     speakers = SpeakerBounds(
         minimum=request.num_speakers or request.min_speakers or 1,
         maximum=request.num_speakers or request.max_speakers,
     )
-    options = DiarizationOptions(
-        **pick(DiarizationOptions), vad=VadOptions(**pick(VadOptions)), speakers=speakers
-    )
+    options = DiarizationOptions(vad=VadOptions(**vad), speakers=speakers, **diarization)
     if options.shift_s > options.window_s:
         raise InvalidInputError(
             f"diarization.shift_s: {options.shift_s} is larger than window_s "

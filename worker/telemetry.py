@@ -56,3 +56,5 @@ def set_up_logging(level: str) -> None:
     logger.handlers = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    # At DEBUG it prints response headers: the query of a signed URL among them.
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
