@@ -18,7 +18,7 @@ volume: $(STAMP) ## fill ./volume for the demo; a second time there is nothing t
 	$(BIN)/python -m volume_bootstrap setup --project demo --volume ./volume
 
 demo: volume ## diarize the sample conversation through the RunPod handler
-	SPEECH_VOLUME=volume RUNPOD_LOG_LEVEL=ERROR SPEECH_LOG_LEVEL=WARNING $(BIN)/python scripts/demo.py
+	SPEECH_VOLUME=volume RUNPOD_LOG_LEVEL=ERROR SPEECH_LOG_LEVEL=WARNING $(BIN)/python -m scripts.demo
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

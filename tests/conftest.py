@@ -1,19 +1,16 @@
 """Tests run on the volume that `make test` provisions: its packages, its models."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from volume_bootstrap.layout import Volume
 from worker.activation import activate
 from worker.settings import Settings
 
+ROOT = Path(__file__).resolve().parent.parent
 VOLUME = Volume(ROOT / "volume")
 DATA = ROOT / "tests" / "data"
 

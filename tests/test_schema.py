@@ -1,0 +1,71 @@
+import pytest
+
+from worker.errors import InvalidInputError
+from worker.schema import parse
+
+JOB = {"task": "diarization", "audio": "https://example.com/a.wav"}
+
+
+def test_a_string_is_a_url():
+    request = parse(JOB)
+    assert request.audio.url == "https://example.com/a.wav"
+    assert request.audio.offset == 0.0
+    assert request.formats == ["json"]
+
+
+def test_an_object_may_name_a_stretch():
+    audio = {"url": "volume://a.wav", "id": "a", "offset": 1, "duration": 2.5}
+    request = parse({**JOB, "audio": audio})
+    assert (request.audio.id, request.audio.offset, request.audio.duration) == ("a", 1.0, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (None, ["input", "expected an object"]),
+        ([], ["input", "expected an object"]),
+        ({}, ["task", "audio", "required"]),
+        ({"task": "diarization"}, ["audio", "required"]),
+        ({**JOB, "task": "sing"}, ["task", "'sing'", "'diarization'"]),
+        ({**JOB, "audio": 5}, ["audio", "5"]),
+        ({**JOB, "audio": ""}, ["audio.url"]),
+        ({**JOB, "audio": {"id": "x"}}, ["audio.url", "required"]),
+        ({**JOB, "audio": {"url": "x", "ofset": 1}}, ["ofset", "did you mean 'offset'"]),
+        ({**JOB, "audio": {"url": "x", "offset": -1}}, ["audio.offset", "-1"]),
+        ({**JOB, "audio": {"url": "x", "offset": float("nan")}}, ["audio.offset", "nan"]),
+        ({**JOB, "audio": {"url": "x", "duration": float("inf")}}, ["audio.duration", "inf"]),
+        ({**JOB, "num_speaker": 2}, ["num_speaker", "did you mean 'num_speakers'", "allowed"]),
+        ({**JOB, "num_speakers": "two"}, ["num_speakers", "'two'", "integer"]),
+        ({**JOB, "num_speakers": True}, ["num_speakers", "True", "integer"]),
+        ({**JOB, "num_speakers": 2.5}, ["num_speakers", "2.5"]),
+        ({**JOB, "num_speakers": 0}, ["num_speakers", "0"]),
+        ({**JOB, "num_speakers": 101}, ["num_speakers", "101"]),
+        ({**JOB, "min_speakers": 4, "max_speakers": 2}, ["min_speakers (4)", "max_speakers (2)"]),
+        ({**JOB, "num_speakers": 2, "max_speakers": 3}, ["num_speakers excludes"]),
+        ({**JOB, "formats": "rttm"}, ["formats", "'rttm'"]),
+        ({**JOB, "formats": []}, ["formats"]),
+        ({**JOB, "formats": ["docx"]}, ["formats", "'docx'", "'json', 'txt' or 'rttm'"]),
+        ({**JOB, "vad": {"max_end_silence": 3}}, ["did you mean 'max_end_silence_ms'"]),
+        ({**JOB, "diarization": {"window_s": 0.1}}, ["diarization.window_s", "0.1"]),
+        ({**JOB, "webhook": "https://example.com"}, ["webhook", "top level"]),
+    ],
+)
+def test_a_mistake_is_named(job, words):
+    with pytest.raises(InvalidInputError) as caught:
+        parse(job)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_every_mistake_is_named_at_once():
+    with pytest.raises(InvalidInputError) as caught:
+        parse({"task": "diarization", "num_speakers": 0, "colour": "red"})
+    for field in ("audio", "num_speakers", "colour"):
+        assert field in str(caught.value)
+
+
+def test_a_message_holds_no_data_and_no_signature():
+    with pytest.raises(InvalidInputError) as caught:
+        parse({**JOB, "task": "x" * 5000, "model": ["https://a/b?X-Amz-Signature=secret"]})
+    assert len(str(caught.value)) < 600
+    assert "secret" not in str(caught.value)

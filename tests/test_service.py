@@ -1,0 +1,305 @@
+"""Whole jobs through the real service: real models, real servers, real files."""
+
+import base64
+import json
+import struct
+import tempfile
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import media
+from tests.media_server import MediaServer
+from worker.audio import decode
+from worker.runpod_app import start_service
+from worker.service import Service
+from worker.telemetry import set_up_logging
+
+SAMPLE = "volume://samples/sample.wav"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("served")
+    for name in ("sample.wav", "vad_example_zh.flac"):
+        (folder / name).symlink_to(data / name)
+    with MediaServer(folder) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path, monkeypatch) -> Path:
+    """Jobs get a temporary folder of their own, which must be empty when they end."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def ask(service: Service, audio: object, **fields: object) -> dict:
+    reply = service.answer({"task": "diarization", "audio": audio, **fields})
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
+    json.dumps(reply, allow_nan=False)
+    return reply
+
+
+def wav(samples: np.ndarray, rate: int = 16_000) -> str:
+    """Mono float samples as a data URI of 16-bit PCM."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        with wave.open(file, "wb") as target:
+            target.setnchannels(1)
+            target.setsampwidth(2)
+            target.setframerate(rate)
+            target.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+        return data_uri(Path(file.name).read_bytes())
+
+
+def data_uri(content: bytes) -> str:
+    return "data:audio/wav;base64," + base64.b64encode(content).decode()
+
+
+def reference(path: Path) -> list[tuple[float, float, str]]:
+    rows = [line.split() for line in path.read_text().splitlines()]
+    return [(float(r[3]), float(r[3]) + float(r[4]), r[7]) for r in rows]
+
+
+def test_the_sample_conversation_is_diarized(service, data):
+    reply = ask(service, SAMPLE)
+    assert [s["speaker"] for s in reply["speakers"]] == ["SPEAKER_00", "SPEAKER_01"]
+    # Of the moments at which exactly one person speaks, nearly all have the right one.
+    truth = reference(data / "sample.rttm")
+    heard: dict[tuple[str, str], int] = {}
+    total = 0
+    for moment in np.arange(0, 30, 0.01):
+        speaking = {who for start, end, who in truth if start <= moment < end}
+        found = [t["speaker"] for t in reply["turns"] if t["start"] <= moment < t["end"]]
+        assert len(found) <= 1
+        if len(speaking) == 1:
+            total += 1
+            for who in found:
+                pair = (next(iter(speaking)), who)
+                heard[pair] = heard.get(pair, 0) + 1
+    names = sorted({who for _, _, who in truth})
+    straight = heard[names[0], "SPEAKER_01"] + heard[names[1], "SPEAKER_00"]
+    crossed = heard[names[0], "SPEAKER_00"] + heard[names[1], "SPEAKER_01"]
+    assert max(straight, crossed) / total > 0.93
+
+
+def test_the_reply_is_as_documented(service):
+    reply = ask(service, {"url": SAMPLE, "id": "call 7"}, formats=["json", "txt", "rttm"])
+    assert set(reply) == {"task", "audio", "speakers", "turns", "models", "timings", "files"}
+    assert reply["audio"] == {
+        "id": "call 7",
+        "duration": 30.0,
+        "sample_rate": 16000,
+        "channels": 1,
+        "codec": "pcm_s16le",
+    }
+    assert reply["models"] == {
+        "vad": "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch",
+        "embedding": "iic/speech_campplus_sv_zh_en_16k-common_advanced",
+    }
+    stages = ["load", "fetch", "decode", "vad", "embedding", "clustering", "total", "rtf"]
+    assert list(reply["timings"]) == stages
+    assert reply["files"]["rttm"].count("SPEAKER call_7 1 ") == len(reply["turns"])
+    starts = [turn["start"] for turn in reply["turns"]]
+    assert starts == sorted(starts)
+
+
+def test_two_runs_are_equal(service):
+    assert ask(service, SAMPLE)["turns"] == ask(service, SAMPLE)["turns"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_a_known_number_of_speakers_is_honoured(service, count):
+    assert len(ask(service, SAMPLE, num_speakers=count)["speakers"]) == count
+
+
+def test_bounds_are_honoured(service):
+    assert len(ask(service, SAMPLE, max_speakers=1)["speakers"]) == 1
+    assert len(ask(service, SAMPLE, min_speakers=4, max_speakers=6)["speakers"]) == 4
+
+
+def test_a_stretch_is_as_if_it_were_all(service):
+    reply = ask(service, {"url": SAMPLE, "offset": 20, "duration": 5})
+    assert reply["audio"]["duration"] == 5.0
+    assert 0 <= reply["turns"][0]["start"] < reply["turns"][-1]["end"] <= 5.0
+
+
+def test_http_and_data_give_what_the_volume_gives(service, server, data):
+    expected = ask(service, SAMPLE)["turns"]
+    assert ask(service, server.url("/files/sample.wav"))["turns"] == expected
+    assert ask(service, data_uri((data / "sample.wav").read_bytes()))["turns"] == expected
+
+
+def test_options_reach_the_vad_and_the_windows(service):
+    one = ask(service, SAMPLE)
+    many = ask(service, SAMPLE, vad={"max_end_silence_ms": 100}, diarization={"shift_s": 0.5})
+    assert len(many["turns"]) > len(one["turns"])
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(16_000 * 5),
+        np.zeros(0),
+        np.zeros(1_600),
+        np.full(16_000, 0.5),
+        np.random.default_rng(0).normal(size=16_000 * 5) * 1e-4,
+    ],
+    ids=["silence", "0 s", "0.1 s", "constant", "faint noise"],
+)
+def test_audio_without_speech_is_a_success_with_empty_lists(service, samples):
+    reply = ask(service, wav(samples), formats=["json", "txt", "rttm"], num_speakers=2)
+    assert (reply["speakers"], reply["turns"]) == ([], [])
+    assert reply["files"] == {"txt": "", "rttm": ""}
+
+
+def test_noise_and_music_are_answered(service):
+    rng = np.random.default_rng(1)
+    time = np.arange(16_000 * 20) / 16_000
+    chords = sum(np.sin(2 * np.pi * f * time * (1 + (time // 2) / 12)) for f in (220, 277, 330, 55))
+    for samples in (rng.normal(size=16_000 * 10) * 0.3, chords * 0.2):
+        reply = ask(service, wav(samples))
+        assert "error" not in reply
+        assert len(reply["speakers"]) <= 2
+
+
+def test_samples_that_are_no_numbers_are_answered(service, data):
+    samples = np.frombuffer((data / "sample.wav").read_bytes()[44:], "<i2").astype("<f4") / 32768
+    samples = samples.copy()
+    samples[160_000:160_100] = np.nan
+    samples[200_000] = np.inf
+    body = samples.tobytes()
+    header = b"RIFF" + struct.pack("<I", 36 + len(body)) + b"WAVEfmt "
+    header += struct.pack("<IHHIIHH", 16, 3, 1, 16_000, 64_000, 4, 32)
+    reply = ask(service, data_uri(header + b"data" + struct.pack("<I", len(body)) + body))
+    assert len(reply["speakers"]) == 2
+
+
+def test_errors_are_one_string_with_a_code(service, server):
+    hidden = "volume://../../etc/passwd"
+    not_base64 = "data:audio/wav;base64,UklGRgABC"
+    cases = {
+        "INVALID_INPUT": ["ftp://example.com/a.wav", "s3://bucket/key", "a.wav", not_base64],
+        "FORBIDDEN_URL": [
+            "http://169.254.169.254/latest/meta-data/",
+            "http://2130706434/",
+            "http://0x7f.0.0.2/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://[::1]/",
+            "http://user:pass@example.com/a.wav",
+            server.url("/redirect?to=http://127.0.0.2/a.wav"),
+            hidden,
+            "volume://.metadata/demo-py3.11.json",
+        ],
+        "FETCH_FAILED": [
+            server.url("/missing.wav"),
+            server.url("/html"),
+            "http://127.0.0.1:9/a.wav",
+            "volume://samples/none.wav",
+        ],
+        "UNSUPPORTED_AUDIO": [
+            "data:audio/wav;base64,",
+            data_uri(b"This is a text file.\n" * 100),
+        ],
+    }
+    for code, sources in cases.items():
+        for source in sources:
+            reply = ask(service, source)
+            assert list(reply) == ["error"], source
+            assert reply["error"].startswith(f"{code}: "), (source, reply)
+            assert "Traceback" not in reply["error"]
+
+
+def test_a_link_out_of_the_volume_is_refused(make_settings, own_volume, tmp_path):
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(b"secret")
+    (own_volume.root / "samples" / "link.wav").symlink_to(secret)
+    service = start_service(make_settings(own_volume), "demo")
+    assert ask(service, "volume://samples/link.wav")["error"].startswith("FORBIDDEN_URL: ")
+
+
+def test_limits(make_settings):
+    service = start_service(make_settings(SPEECH_MAX_AUDIO_S="10"), "demo")
+    assert ask(service, SAMPLE)["error"].startswith("AUDIO_TOO_LONG: ")
+    long = np.zeros(16_000 * 60)
+    service = start_service(make_settings(SPEECH_MAX_AUDIO_MB="1"), "demo")
+    assert ask(service, wav(long))["error"].startswith("AUDIO_TOO_LARGE: ")
+
+
+def test_a_damaged_model_says_how_to_repair_it_before_anything_is_fetched(
+    make_settings, own_volume, server
+):
+    record = next((own_volume.models / "hub/iic").glob("*campplus*/model.onnx"))
+    content = bytearray(record.read_bytes())
+    content[len(content) // 2] ^= 1
+    record.write_bytes(content)
+    service = start_service(make_settings(own_volume), "demo")
+    before = server.count("/files/sample.wav")
+    error = ask(service, server.url("/files/sample.wav"))["error"]
+    assert error.startswith("MODEL_NOT_PROVISIONED: ")
+    assert f"python -m volume_bootstrap setup --project demo --volume {own_volume.root}" in error
+    assert server.count("/files/sample.wav") == before
+
+    record.unlink()
+    assert ask(service, SAMPLE)["error"].startswith("MODEL_NOT_PROVISIONED: ")
+    # A repaired volume serves the next job of the same worker.
+    content[len(content) // 2] ^= 1
+    record.write_bytes(content)
+    assert "turns" in ask(service, SAMPLE)
+
+
+def test_a_damaged_manifest_is_said(make_settings, own_volume):
+    service = start_service(make_settings(own_volume), "demo")
+    own_volume.manifest("demo").write_text("{")
+    assert ask(service, SAMPLE)["error"].startswith("MODEL_NOT_PROVISIONED: ")
+
+
+def test_an_unknown_model_lists_those_there_are(service):
+    error = ask(service, SAMPLE, model="xvector")["error"]
+    assert error.startswith("INVALID_INPUT: ")
+    assert "campplus-zh-en" in error
+
+
+def test_a_shift_longer_than_the_window_is_refused(service):
+    error = ask(service, SAMPLE, diarization={"shift_s": 2})["error"]
+    assert error.startswith("INVALID_INPUT: diarization.shift_s")
+
+
+def test_a_bug_is_an_internal_error_whose_log_line_has_the_reference(service, monkeypatch, capsys):
+    monkeypatch.setattr(service, "_defaults", lambda: 1 / 0)
+    set_up_logging("INFO")
+    error = ask(service, SAMPLE)["error"]
+    assert error.startswith("INTERNAL: ")
+    assert "division" not in error
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert line["message"].removeprefix("internal error ") in error
+    assert "ZeroDivisionError" in line["traceback"]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["flac", "mp3", "m4a", "ogg", "webm", "mp4_video", "wav_f32", "wav_u8"]
+)
+def test_the_conversation_survives_each_container(service, data, tmp_path, encoding):
+    speech = decode(data / "sample.wav", max_seconds=60).waveform
+    # Three samples for one: 48 kHz, which every codec takes; and stereo.
+    samples = np.repeat(np.repeat(speech[:, np.newaxis], 3, axis=0), 2, axis=1)
+    path = media.encode(tmp_path, encoding, samples, 48_000)
+    assert len(ask(service, data_uri(path.read_bytes()))["speakers"]) == 2
+
+
+def test_a_truncated_mp3_gives_what_is_there(service, data, tmp_path):
+    speech = decode(data / "sample.wav", max_seconds=60).waveform
+    path = media.encode(tmp_path, "mp3", speech[:, None], 16_000)
+    content = path.read_bytes()
+    reply = ask(service, data_uri(content[: len(content) * 2 // 3]))
+    assert 18 < reply["audio"]["duration"] < 22
+    assert reply["turns"]
+
+
+def test_a_video_without_sound_is_refused(service, tmp_path):
+    reply = ask(service, data_uri(media.silent_video(tmp_path, 1).read_bytes()))
+    assert reply["error"].startswith("UNSUPPORTED_AUDIO: ")
