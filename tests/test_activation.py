@@ -56,7 +56,7 @@ def test_the_only_project_is_chosen(volume):
 
 
 def test_an_absent_project_names_those_there_are(volume):
-    with pytest.raises(StartupError, match="holds no project asr.*it holds: demo"):
+    with pytest.raises(StartupError, match=r"holds no project asr.*it holds: demo"):
         choose_project(volume, "asr")
 
 

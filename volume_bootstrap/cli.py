@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -39,14 +40,17 @@ def setup(
     """Bring the volume up to date with one project or more; nothing is done twice."""
     _set_up_logging(verbose=verbose, quiet=quiet)
     target = Volume(_find_volume(volume))
-    for name in project:
+    # All are read before the first changes anything.
+    for described in [read_project(name, running_python()) for name in project]:
         started = time.perf_counter()
-        outcome = set_up(target, read_project(name, running_python()))
-        _print(name, target, outcome, time.perf_counter() - started)
+        outcome = set_up(target, described)
+        _print(described.name, target, outcome, time.perf_counter() - started)
 
 
 def main() -> None:
     """Run the command line; every error becomes a text and an exit code here."""
+    # A pod is stopped with it: what was started ends with us, temporary folders go.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except ProvisionError as error:
@@ -67,6 +71,8 @@ def _find_volume(given: Path | None) -> Path:
     if given is None and (named := os.environ.get("SPEECH_VOLUME")):
         given = Path(named)
     if given is not None:
+        if given.exists() and not given.is_dir():
+            raise ProvisionError(f"{given} is not a folder; give the folder that is the volume.")
         return given.absolute()
     for mount in MOUNTS:
         if mount.is_dir():

@@ -7,6 +7,7 @@ it. Every change builds a new folder; a kill leaves the old one in use.
 
 import logging
 import re
+import secrets
 import shutil
 import sys
 import sysconfig
@@ -93,9 +94,11 @@ def _active_inputs(volume: Volume, project: str) -> str | None:
 
 def _build(volume: Volume, generation: Generation, uv: Uv) -> None:
     """Build the folder beside its name, check it, and only then give it the name."""
+    # A uv that outlived a killed provisioner may still write to its folder: that goes as far as
+    # it can, and the new one has a name that nobody else writes to.
     for leftover in volume.generations.glob("*.partial"):
-        shutil.rmtree(leftover)
-    partial = volume.generations / f"{generation.id}.partial"
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial = volume.generations / f"{generation.id}.{secrets.token_hex(4)}.partial"
     partial.mkdir(parents=True)
     pins = "\n".join(f"{name}=={version}" for name, version in generation.packages.items())
     logger.info("installing %d packages", len(generation.packages))

@@ -78,10 +78,15 @@ class Exporter:
         if not self._filled:
             self._fill()
             self._filled = True
-        path = f"{ROOT}:{self._generation}:{self._tools.name}"
-        command = [sys.executable, "-m", "volume_bootstrap.networks", network, str(weights)]
+        # Not by PYTHONPATH, where a colon in a path would split it.
+        folders = [str(ROOT), str(self._generation), self._tools.name]
+        program = (
+            f"import sys; sys.path[:0] = {folders!r}\n"
+            "from volume_bootstrap.networks import main; main(*sys.argv[1:])"
+        )
+        command = [sys.executable, "-I", "-c", program, network, str(weights), str(target)]
         try:
-            output = run([*command, str(target)], {"PYTHONPATH": path})
+            output = run(command, {})
         except ToolError as error:
             raise ModelError(f"{weights} cannot be exported as {network}. {error}") from error
         difference = float(json.loads(output.splitlines()[-1])["max_difference"])

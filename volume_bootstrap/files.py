@@ -23,19 +23,24 @@ def write_text(path: Path, text: str) -> None:
     """Write a file beside its name, flush it to the disk, then give it the name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial.write_text(text, encoding="utf-8")
+    move_file(partial, path)
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file beside its new name, then give it the name."""
+    """Copy a file beside its new name, flush it to the disk, then give it the name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
     shutil.copyfile(source, partial)
-    partial.replace(target)
+    move_file(partial, target)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Flush a file to the disk, then give it another name; what had the name is replaced."""
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
 
 
 def point(link: Path, target: str) -> None:

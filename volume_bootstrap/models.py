@@ -27,7 +27,7 @@ def provision(
 
     Parameters
     ----------
-    recorded : models as the manifest told them, before.
+    recorded : models that the volume's manifests tell of.
     generation : the project's packages, which the exports are judged with.
 
     Returns
@@ -40,18 +40,25 @@ def provision(
         No source gives a model's files, or they are not the ones they should be.
     """
     records = {}
-    before = {record.alias: record for record in recorded}
+    before = {record.inputs: record for record in recorded}
     missing = []
     for entry in entries:
-        record = before.get(entry.alias)
-        if record is not None and record.inputs == _inputs(entry) and _is_whole(volume, record):
+        record = before.get(_inputs(entry))
+        if record is not None and _is_whole(volume, record):
             records[entry.alias] = record
         else:
             missing.append(entry)
+    # Nothing gets its final name before everything is there: while one model fails, the others
+    # stay as the manifest tells. The sources come first, because the export is dear.
+    sources_used = {entry.alias: _fetch(entry, _partial(volume, entry)) for entry in missing}
     if missing:
         with Exporter(generation) as exporter:
             for entry in missing:
-                records[entry.alias] = _provision(volume, entry, exporter)
+                records[entry.alias] = _export(
+                    entry, _partial(volume, entry), sources_used[entry.alias], exporter
+                )
+    for entry in missing:
+        _switch(_partial(volume, entry), volume.models / entry.folder, records[entry.alias])
     return tuple(records[entry.alias] for entry in entries)
 
 
@@ -69,19 +76,17 @@ def _is_whole(volume: Volume, record: ModelRecord) -> bool:
     return True
 
 
-def _provision(volume: Volume, entry: ModelEntry, exporter: Exporter) -> ModelRecord:
-    """Build the model's folder beside its name, then give it the name."""
+def _partial(volume: Volume, entry: ModelEntry) -> Path:
+    """Return where a model is put together: beside its folder, so that a rename moves it."""
     folder = volume.models / entry.folder
-    partial = folder.with_name(folder.name + ".partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    return folder.with_name(folder.name + ".partial")
 
-    source = _fetch(entry, partial)
+
+def _export(entry: ModelEntry, folder: Path, source: str, exporter: Exporter) -> ModelRecord:
     logger.info("%s: exporting to ONNX", entry.alias)
-    parity = exporter.export(entry.export, partial, partial / RUNTIME)
+    parity = exporter.export(entry.export, folder, folder / RUNTIME)
     kept = [*(file.path for file in entry.files), RUNTIME]
-    record = ModelRecord(
+    return ModelRecord(
         alias=entry.alias,
         id=entry.id,
         revision=entry.revision,
@@ -90,25 +95,24 @@ def _provision(volume: Volume, entry: ModelEntry, exporter: Exporter) -> ModelRe
         source=source,
         folder=entry.folder,
         runtime=RUNTIME,
-        files=tuple(_describe(partial, path) for path in kept),
+        files=tuple(_describe(folder, path) for path in kept),
         parity=parity,
         inputs=_inputs(entry),
     )
-    if folder.exists():
-        # A folder cannot be replaced in one step. Whoever is killed between the two lines
-        # finds the model missing, and the next run puts it there.
-        old = folder.with_name(folder.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.replace(old)
-        partial.replace(folder)
-        shutil.rmtree(old)
-    else:
-        partial.replace(folder)
-    return record
+
+
+def _switch(partial: Path, folder: Path, record: ModelRecord) -> None:
+    """Give the files their names, each in one step: a worker finds the old or the new one."""
+    for file in record.files:
+        files.move_file(partial / file.path, folder / file.path)
+    shutil.rmtree(partial)
 
 
 def _fetch(entry: ModelEntry, folder: Path) -> str:
     """Try the sources in order; say what the one that worked is called."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
     reasons = []
     for source in entry.sources:
         name = sources.describe(source)

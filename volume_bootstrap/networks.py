@@ -1,8 +1,7 @@
 """The networks as torch modules, exported to ONNX and compared with it.
 
-Run as ``python -m volume_bootstrap.networks NETWORK WEIGHTS TARGET`` by
-`volume_bootstrap.export`, with torch and FunASR on the path; prints
-``{"max_difference": ...}``. The networks are FunASR's own; what is added
+`main` is run by `volume_bootstrap.export` in a process of its own, with torch
+and FunASR on the path; it prints ``{"max_difference": ...}``. The networks are FunASR's own; what is added
 around them here is what the worker would else do for every job.
 """
 
@@ -201,6 +200,3 @@ def main(network: str, weights: str, target: str) -> None:
     difference = NETWORKS[network](Path(weights), Path(target))
     print(json.dumps({"max_difference": difference}))  # noqa: T201
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from volume_bootstrap.errors import ProjectError
 
@@ -95,6 +102,15 @@ class ModelsFile(_Strict):
 
     models: list[ModelEntry]
 
+    @field_validator("models")
+    @classmethod
+    def _distinct(cls, models: list[ModelEntry]) -> list[ModelEntry]:
+        for key in ("alias", "id"):
+            values = [getattr(model, key) for model in models]
+            if twice := {value for value in values if values.count(value) > 1}:
+                raise ValueError(f"several models have the {key} {', '.join(sorted(twice))}")
+        return models
+
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -135,7 +151,7 @@ def read_project(name: str, python: str, root: Path = ROOT) -> Project:
 
 def _read(path: Path, schema: type[Schema]) -> Schema:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_bytes())
         return schema.model_validate(content)
     except FileNotFoundError as error:
         raise ProjectError(f"{path} does not exist.") from error

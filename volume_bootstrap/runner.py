@@ -38,7 +38,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, text: str = "
             input=text,
             env={**os.environ, **environment},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     except OSError as error:

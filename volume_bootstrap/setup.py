@@ -39,9 +39,8 @@ def set_up(volume: Volume, project: Project) -> Outcome:
     """
     built = dependencies.install(volume, project)
     generation = read_generation(volume.pointer(project.name) / "generation.json")
-    recorded = _recorded(volume, project.name)
     records = models.provision(
-        volume, project.models, recorded, volume.pointer(project.name).resolve()
+        volume, project.models, _recorded(volume), volume.pointer(project.name).resolve()
     )
     copied = [_copy_sample(volume, sample) for sample in project.settings.samples]
     text = dump(Manifest(project.name, volume.python, project.settings.defaults, records))
@@ -53,12 +52,15 @@ def set_up(volume: Volume, project: Project) -> Outcome:
     return Outcome(generation.id, len(generation.packages), records, changed)
 
 
-def _recorded(volume: Volume, project: str) -> tuple[ModelRecord, ...]:
-    try:
-        return read_manifest(volume.manifest(project)).models
-    except LayoutError as error:
-        logger.debug("no models are recorded: %s", error)
-        return ()
+def _recorded(volume: Volume) -> list[ModelRecord]:
+    """Models that any manifest on the volume tells of: they serve every project and Python."""
+    records: list[ModelRecord] = []
+    for path in sorted(volume.metadata.glob("*.json")):
+        try:
+            records.extend(read_manifest(path).models)
+        except LayoutError as error:
+            logger.warning("%s Its models are looked at anew.", error)
+    return records
 
 
 def _copy_sample(volume: Volume, sample: str) -> bool:

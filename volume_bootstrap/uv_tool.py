@@ -1,6 +1,7 @@
 """uv, told where packages come from as pip is: it reads neither pip.conf nor PIP_*."""
 
 import ast
+import importlib.util
 import os
 import shutil
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from volume_bootstrap.errors import ToolError
 from volume_bootstrap.runner import run
+
+OLDER_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
+"""What uv also reads, but only where the newer variable is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,10 @@ def pip_options(config: str) -> dict[str, list[str]]:
         key, _, value = line.partition("=")
         section, _, option = key.rpartition(".")
         rank = ranks.get(section, -1)
-        if rank >= chosen.get(option, (0, []))[0]:
-            chosen[option] = rank, str(ast.literal_eval(value)).split()
+        values = str(ast.literal_eval(value)).split()
+        # pip ignores an option that is set to nothing.
+        if values and rank >= chosen.get(option, (0, []))[0]:
+            chosen[option] = rank, values
     return {option: values for option, (_, values) in chosen.items()}
 
 
@@ -95,19 +101,20 @@ def uv_environment(
         # pip takes the best version of all indexes; uv by default that of the first that has any.
         wanted["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if links := pip.get("find-links"):
-        wanted["UV_FIND_LINKS"] = " ".join(links)
+        wanted["UV_FIND_LINKS"] = ",".join(links)  # the one list of uv's that has commas
     if certificate := pip.get("cert"):
         wanted["SSL_CERT_FILE"] = certificate[0]
-    return {name: value for name, value in wanted.items() if not environment.get(name)}
+    return {
+        name: value
+        for name, value in wanted.items()
+        if not environment.get(name) and not environment.get(OLDER_NAMES.get(name, ""))
+    }
 
 
 def _pip_config() -> str:
-    if shutil.which("pip") is None and not _has_pip():
-        return ""
-    return run([sys.executable, "-m", "pip", "config", "list"], {})
-
-
-def _has_pip() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("pip") is not None
+    """What pip is configured with: this interpreter's, or where it has none, that on PATH."""
+    if importlib.util.find_spec("pip") is not None:
+        return run([sys.executable, "-m", "pip", "config", "list"], {})
+    if pip := shutil.which("pip"):
+        return run([pip, "config", "list"], {})
+    return ""

@@ -55,6 +55,8 @@ def build_handler(settings: Settings, project: str) -> Handler:
     StartupError
         The device that was asked for cannot be used.
     """
+    # At its default level, DEBUG, the SDK writes every result into the log.
+    os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
     # The SDK's own checks call public addresses and want torch; the worker has its own.
     os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
     os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")

@@ -3,6 +3,7 @@
 Errors become replies here and nowhere else.
 """
 
+import importlib
 import logging
 import secrets
 import tempfile
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 Reply = dict[str, Any]
 
+FIRST_JOB_IMPORTS = ("av", "kaldi_native_fbank", "scipy.cluster.hierarchy")
+
 
 class Service:
     """Answers jobs with the models of one project."""
@@ -42,11 +45,13 @@ class Service:
         self._device = threading.Lock()
 
     def preload(self) -> None:
-        """Load the default models.
+        """Load the default models, and import what the first job would import.
 
         What is missing is only logged: the worker starts, each job says what to do, and a
         volume that is repaired meanwhile serves the next one.
         """
+        for module in FIRST_JOB_IMPORTS:
+            importlib.import_module(module)
         try:
             self._diarizer(self._defaults(), None)
         except ModelNotProvisionedError as error:
