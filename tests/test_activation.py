@@ -19,12 +19,13 @@ def rewrite_generation(volume: Volume, **changes: object) -> None:
 
 
 def test_the_generation_comes_first_by_its_real_path(own_volume, monkeypatch):
-    monkeypatch.setattr(sys, "path", ["", "/elsewhere"])
+    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(before))
     rewrite_generation(own_volume)
     activate(own_volume, "demo")
     assert sys.path[0] == str((own_volume.generations / "changed").resolve())
     activate(own_volume, "demo")
-    assert len(sys.path) == 3
+    assert sys.path[1:] == before
 
 
 @pytest.mark.parametrize(

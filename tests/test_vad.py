@@ -51,7 +51,7 @@ def frames(*runs: tuple[int, float]) -> np.ndarray:
 
 
 def test_a_pause_shorter_than_the_limit_does_not_end_a_segment():
-    probability = frames((100, 1), (100, 0), (60, 1), (100, 0), (100, 1))
+    probability = frames((100, 1), (100, 0), (40, 1), (100, 0), (100, 1))
     assert len(decide(probability, VadOptions(max_end_silence_ms=800))) == 1
     assert len(decide(probability, VadOptions(max_end_silence_ms=300))) == 2
 
