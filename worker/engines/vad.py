@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.engines.session import OnnxSession
-from worker.features import FRAME_SHIFT_SAMPLES, fbank, num_frames
+from worker.features import (
+    FRAME_LENGTH_SAMPLES,
+    FRAME_SHIFT_SAMPLES,
+    fbank,
+    num_frames,
+)
 from worker.segments import Segment
 
 FRAME_MS = 10
@@ -62,25 +67,31 @@ class FsmnVad:
         (num_frames,) float32
         """
         total = num_frames(len(waveform))
-        probability = np.empty(total, dtype=np.float32)
-        for start in range(0, total, BLOCK_FRAMES):
-            end = min(total, start + BLOCK_FRAMES)
-            first = max(0, start - CONTEXT_FRAMES - STACK_FRAMES)
-            last = min(total, end + STACK_FRAMES)
-            samples = waveform[first * FRAME_SHIFT_SAMPLES : (last - 1) * FRAME_SHIFT_SAMPLES + 400]
-            frames = fbank(samples * np.float32(32_768), "hamming")
-            # The ends of the recording are padded by repetition; inside it, the real
-            # neighbours are there. The left context is thrown away after the network.
-            pad_left = STACK_FRAMES if first == 0 else 0
-            pad_right = STACK_FRAMES - (last - end)
-            frames = np.pad(frames, ((pad_left, pad_right), (0, 0)), mode="edge")
-            output = self._session.run(frames[np.newaxis])[0]
-            probability[start:end] = output[len(output) - (end - start) :]
-        return probability
+        if total == 0:
+            return np.empty(0, dtype=np.float32)
+        starts = range(0, total, BLOCK_FRAMES)
+        outputs = self._session.map(_block(waveform, total, start) for start in starts)
+        # The left context was only there for what comes after it.
+        kept = [o[0][-min(BLOCK_FRAMES, total - s) :] for s, o in zip(starts, outputs, strict=True)]
+        return np.concatenate(kept)
 
     def __call__(self, waveform: NDArray[np.float32], options: VadOptions) -> list[Segment]:
         """Find the speech segments of a waveform, in order."""
         return decide(self.silence_probability(waveform), options)
+
+
+def _block(waveform: NDArray[np.float32], total: int, start: int) -> NDArray[np.float32]:
+    """Input of the network for the frames from `start` on: (1, context + frames + 4, 80)."""
+    end = min(total, start + BLOCK_FRAMES)
+    first = max(0, start - CONTEXT_FRAMES - STACK_FRAMES)
+    last = min(total, end + STACK_FRAMES)
+    after = (last - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
+    samples = waveform[first * FRAME_SHIFT_SAMPLES : after]
+    frames = fbank(samples * np.float32(32_768), "hamming")
+    # The ends of the recording are padded by repetition; inside it, the real neighbours are there.
+    pad_left = STACK_FRAMES if first == 0 else 0
+    pad_right = STACK_FRAMES - (last - end)
+    return np.pad(frames, ((pad_left, pad_right), (0, 0)), mode="edge")[np.newaxis]
 
 
 def decide(silence_probability: NDArray[np.float32], options: VadOptions) -> list[Segment]:
