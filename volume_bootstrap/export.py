@@ -121,12 +121,20 @@ def resolve_torch(uv: Uv) -> tuple[dict[str, str], tuple[str, ...]]:
     DependencyError
         Every resolution holds CUDA, which would be gigabytes for an export.
     """
-    for backend in ((), ("--torch-backend", "cpu")):
-        pins = resolve(uv, f"{TORCH}\n{ONNX}", *backend)
-        cuda = [name for name in pins if name.startswith("nvidia-")]
-        if not cuda:
-            return pins, backend
-    raise DependencyError(
+    wanted = f"{TORCH}\n{ONNX}"
+    pins = resolve(uv, wanted)
+    cuda = [name for name in pins if name.startswith("nvidia-")]
+    if not cuda:
+        return pins, ()
+    refusal = (
         f"{TORCH} resolves to a build with CUDA ({', '.join(cuda[:3])}, ...), gigabytes that an "
         "export does not need. Put a CPU build where pip looks (find-links or an extra index)."
     )
+    backend = ("--torch-backend", "cpu")
+    try:
+        pins = resolve(uv, wanted, *backend)
+    except ToolError as error:
+        raise DependencyError(f"{refusal} PyTorch's own CPU index gave none: {error}") from error
+    if any(name.startswith("nvidia-") for name in pins):
+        raise DependencyError(refusal)
+    return pins, backend

@@ -22,7 +22,7 @@ def provision(
     entries: Sequence[ModelEntry],
     recorded: Sequence[ModelRecord],
     generation: Path,
-) -> tuple[ModelRecord, ...]:
+) -> tuple[tuple[ModelRecord, ...], bool]:
     """Bring each model up to date; what is there and whole stays as it is.
 
     Parameters
@@ -32,7 +32,7 @@ def provision(
 
     Returns
     -------
-    What the manifest is to tell now, in the order of `entries`.
+    What the manifest is to tell now, in the order of `entries`; and whether anything was fetched.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def provision(
                 )
     for entry in missing:
         _switch(_partial(volume, entry), volume.models / entry.folder, records[entry.alias])
-    return tuple(records[entry.alias] for entry in entries)
+    return tuple(records[entry.alias] for entry in entries), bool(missing)
 
 
 def _inputs(entry: ModelEntry) -> str:

@@ -1,8 +1,9 @@
 """The networks as torch modules, exported to ONNX and compared with it.
 
-`main` is run by `volume_bootstrap.export` in a process of its own, with torch
-and FunASR on the path; it prints ``{"max_difference": ...}``. The networks are FunASR's own; what is added
-around them here is what the worker would else do for every job.
+`volume_bootstrap.export` runs `main` in a process of its own, with torch and
+FunASR on the path; it prints ``{"max_difference": ...}``. The networks are
+FunASR's own; what is added around them here is what the worker would else do
+for every job.
 """
 
 import importlib.metadata
@@ -199,4 +200,3 @@ def main(network: str, weights: str, target: str) -> None:
     import_funasr()
     difference = NETWORKS[network](Path(weights), Path(target))
     print(json.dumps({"max_difference": difference}))  # noqa: T201
-

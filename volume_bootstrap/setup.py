@@ -39,16 +39,16 @@ def set_up(volume: Volume, project: Project) -> Outcome:
     """
     built = dependencies.install(volume, project)
     generation = read_generation(volume.pointer(project.name) / "generation.json")
-    records = models.provision(
+    records, fetched = models.provision(
         volume, project.models, _recorded(volume), volume.pointer(project.name).resolve()
     )
     copied = [_copy_sample(volume, sample) for sample in project.settings.samples]
     text = dump(Manifest(project.name, volume.python, project.settings.defaults, records))
     path = volume.manifest(project.name)
-    rewritten = not path.is_file() or path.read_text(encoding="utf-8") != text
+    rewritten = not path.is_file() or path.read_bytes() != text.encode()
     if rewritten:
         write_text(path, text)
-    changed = built or rewritten or any(copied)
+    changed = built or fetched or rewritten or any(copied)
     return Outcome(generation.id, len(generation.packages), records, changed)
 
 

@@ -1,0 +1,132 @@
+import dataclasses
+import json
+
+import pytest
+
+from volume_bootstrap.layout import (
+    Generation,
+    LayoutError,
+    Manifest,
+    ModelFile,
+    ModelRecord,
+    Volume,
+    dump,
+    read_generation,
+    read_manifest,
+)
+
+GENERATION = Generation(
+    id="abc-1",
+    project="demo",
+    python="3.11",
+    abi="cpython-311-x86_64-linux-gnu",
+    inputs="0" * 64,
+    packages={"numpy": "2.4.6"},
+    image_packages={"pydantic": "2.14.3"},
+    imports=("numpy", "scipy.cluster"),
+)
+MODEL = ModelRecord(
+    alias="vad",
+    id="org/name",
+    revision=None,
+    task="vad",
+    licence="Apache-2.0",
+    source="bundled models/vad",
+    folder="hub/org/name",
+    runtime="model.onnx",
+    files=(ModelFile("model.pt", 3, "1" * 64), ModelFile("model.onnx", 4, "2" * 64)),
+    parity=1e-6,
+    inputs="3" * 64,
+)
+MANIFEST = Manifest("demo", "3.11", {"diarization": {"window_s": 1.5}}, (MODEL,))
+
+
+def test_a_generation_reads_as_it_was_written(tmp_path):
+    (tmp_path / "generation.json").write_text(dump(GENERATION))
+    assert read_generation(tmp_path / "generation.json") == GENERATION
+
+
+def test_a_manifest_reads_as_it_was_written(tmp_path):
+    (tmp_path / "manifest.json").write_text(dump(MANIFEST))
+    assert read_manifest(tmp_path / "manifest.json") == MANIFEST
+
+
+def test_a_manifest_names_no_place_of_this_machine(volume):
+    text = volume.manifest("demo").read_text()
+    assert str(volume.root) not in text
+    assert not any(m.folder.startswith("/") for m in read_manifest(volume.manifest("demo")).models)
+
+
+def test_the_shipped_records_are_whole(volume):
+    generation = read_generation(volume.pointer("demo") / "generation.json")
+    assert generation.project == "demo"
+    assert set(generation.packages).isdisjoint(generation.image_packages)
+    assert {m.task for m in read_manifest(volume.manifest("demo")).models} == {"vad", "embedding"}
+
+
+def damaged(record: object, **changes: object) -> str:
+    return json.dumps({"format": 1, **dataclasses.asdict(record), **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "cannot be read"),
+        (dump(MANIFEST)[:200], "cannot be read"),
+        ("[]", "not of format 1"),
+        ("{}", "not of format 1"),
+        (dump(MANIFEST).replace('"format": 1', '"format": 2'), "not of format 1"),
+        ('{"format": 1}', "damaged"),
+        (damaged(MANIFEST, models=None), "damaged"),
+        (damaged(MANIFEST, models=["vad"]), "damaged"),
+        (damaged(MANIFEST, surprise=1), "damaged.*surprise"),
+        (dump(MANIFEST).replace('"size"', '"bytes"'), "damaged"),
+        (dump(MANIFEST).replace('"runtime": "model.onnx"', '"runtime": "other.onnx"'), "vad lists"),
+    ],
+)
+def test_a_damaged_manifest_is_named(tmp_path, text, words):
+    path = tmp_path / "demo-py3.11.json"
+    path.write_text(text)
+    with pytest.raises(LayoutError, match=f"demo-py3.11.json.*{words}"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("text", ["\0", '{"format": 1}', damaged(GENERATION, imports=None)])
+def test_a_damaged_generation_is_named(tmp_path, text):
+    (tmp_path / "generation.json").write_text(text)
+    with pytest.raises(LayoutError, match=r"generation\.json"):
+        read_generation(tmp_path / "generation.json")
+
+
+def test_bytes_that_are_no_text_are_a_damaged_record(tmp_path):
+    (tmp_path / "generation.json").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(LayoutError, match="cannot be read"):
+        read_generation(tmp_path / "generation.json")
+
+
+def test_a_missing_record_is_named(tmp_path):
+    with pytest.raises(LayoutError, match=r"nothing\.json does not exist"):
+        read_manifest(tmp_path / "nothing.json")
+
+
+def test_a_file_in_place_of_the_pointer_is_no_generation(tmp_path):
+    (tmp_path / "demo").write_text("")
+    with pytest.raises(LayoutError, match="cannot be read"):
+        read_generation(tmp_path / "demo" / "generation.json")
+
+
+def test_projects_are_those_of_this_python(tmp_path):
+    volume = Volume(tmp_path, "3.11")
+    assert volume.projects() == []
+    volume.metadata.mkdir()
+    for name in ("b-py3.11.json", "a-py3.11.json", "c-py3.12.json", "a-py3.11.json.partial"):
+        (volume.metadata / name).write_text("{}")
+    assert volume.projects() == ["a", "b"]
+
+
+def test_a_model_is_named_with_its_revision():
+    assert MODEL.reference == "org/name"
+    assert dataclasses.replace(MODEL, revision="v2.0.4").reference == "org/name@v2.0.4"
+    assert MODEL.runtime_file.size == 4
+    assert MANIFEST.model("vad") == MODEL
+    assert MANIFEST.model("asr") is None
