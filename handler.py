@@ -6,20 +6,16 @@ serves the SDK's local API.
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import Any
 
-from volume_bootstrap.layout import Volume
 from worker.activation import activate, choose_project
 from worker.errors import StartupError
 from worker.settings import Settings
 from worker.telemetry import set_up_logging
 
-if TYPE_CHECKING:
-    from worker.runpod_app import Handler
 
-
-def prepare() -> "Handler":
-    """Activate the volume's dependencies and load the models on them.
+def prepare() -> dict[str, Any]:
+    """Activate the volume's dependencies, load the models, and make the SDK's configuration.
 
     Raises
     ------
@@ -28,26 +24,26 @@ def prepare() -> "Handler":
     """
     settings = Settings.from_environment(os.environ)
     set_up_logging(settings.log_level)
-    volume = Volume(settings.volume)
+    volume = settings.layout
     project = choose_project(volume, settings.project)
     activate(volume, project)
 
     # Imported only now: it stands on the volume's packages.
-    from worker.runpod_app import build_handler
+    from worker.runpod_app import build_config
 
-    return build_handler(settings, project)
+    return build_config(settings, project)
 
 
 def main() -> None:
     """Start the worker."""
     try:
-        handler = prepare()
+        config = prepare()
     except StartupError as error:
         sys.exit(f"The worker cannot start. {error}")
 
     import runpod.serverless
 
-    runpod.serverless.start({"handler": handler})
+    runpod.serverless.start(config)
 
 
 # The SDK's ping process begins by importing this file again.

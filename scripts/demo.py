@@ -51,7 +51,7 @@ def save(result: dict[str, Any], name: str) -> list[Path]:
 
 def main() -> None:
     try:
-        handler = entrypoint.prepare()
+        config = entrypoint.prepare()
     except StartupError as error:
         sys.exit(f"The worker cannot start. {error}")
 
@@ -61,13 +61,13 @@ def main() -> None:
     names: list[str] = []
 
     async def remember(job: dict[str, Any]) -> dict[str, Any]:
-        reply = await handler(job)
+        reply = dict(await config["handler"](job))
         replies.append(dict(reply))
         names.append(Path(job["input"]["audio"]).stem)
         return reply
 
     try:
-        runpod.serverless.start({"handler": remember})
+        runpod.serverless.start({**config, "handler": remember})
     except SystemExit as stop:
         if stop.code:
             raise

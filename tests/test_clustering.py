@@ -48,6 +48,12 @@ def test_more_speakers_than_windows_are_as_many_as_windows():
     assert count(cluster(voices([3]), SpeakerBounds(8, 8))) == 3
 
 
+def test_windows_that_have_nothing_in_common_are_not_as_many_speakers():
+    scattered = np.random.default_rng(3).normal(size=(400, 192))
+    assert count(cluster(scattered, SpeakerBounds())) == 1
+    assert count(cluster(voices([3] * 20), SpeakerBounds())) == 1
+
+
 def test_is_deterministic():
     embeddings = voices([50, 30, 20], noise=0.3)
     first = cluster(embeddings, SpeakerBounds())

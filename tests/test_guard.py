@@ -12,7 +12,8 @@ import pytest
 
 from tests.media_server import MediaServer
 from worker.errors import ForbiddenUrlError, InvalidInputError
-from worker.guard import Deadline, Guard, GuardedBackend, describe_source, parse_url
+from worker.guard import Deadline, Guard, GuardedBackend, parse_url
+from worker.naming import describe_source
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.1/32")]
 

@@ -57,6 +57,17 @@ def test_the_local_run_fails_on_a_bad_job(volume):
     assert "INVALID_INPUT: audio: required, but missing." in done.stdout
 
 
+def test_a_job_leaves_nothing_on_disk(volume, tmp_path):
+    folders = {name: tmp_path / name.lower() for name in ("HOME", "TMPDIR")}
+    for folder in folders.values():
+        folder.mkdir()
+    own = {name: str(folder) for name, folder in folders.items()}
+    done = run(["handler.py"], environment(volume.root, PYTHONDONTWRITEBYTECODE="1", **own))
+    assert done.returncode == 0, done.stderr
+    for folder in folders.values():
+        assert list(folder.rglob("*")) == []
+
+
 def test_an_empty_volume_is_one_sentence(tmp_path):
     done = run(["handler.py"], environment(tmp_path))
     assert done.returncode == 1

@@ -15,7 +15,13 @@ LAYERS = [
     {"worker.diarization", "worker.fetch", "worker.audio", "worker.formats", "worker.schema"},
     {"worker.engines", "worker.model_cache", "worker.net"},
     {"worker.model_store", "worker.device", "worker.features", "worker.guard"},
-    {"worker.activation", "worker.segments", "worker.settings", "worker.telemetry"},
+    {
+        "worker.activation",
+        "worker.segments",
+        "worker.settings",
+        "worker.telemetry",
+        "worker.naming",
+    },
     {"worker.errors", "volume_bootstrap.layout"},
 ]
 SAME_LAYER = {

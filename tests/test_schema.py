@@ -47,6 +47,10 @@ def test_an_object_may_name_a_stretch():
         ({**JOB, "formats": ["docx"]}, ["formats", "'docx'", "'json', 'txt' or 'rttm'"]),
         ({**JOB, "vad": {"max_end_silence": 3}}, ["did you mean 'max_end_silence_ms'"]),
         ({**JOB, "diarization": {"window_s": 0.1}}, ["diarization.window_s", "0.1"]),
+        ({**JOB, "audio": {"url": "x", "offset": 1e305}}, ["audio.offset", "1e+305"]),
+        ({**JOB, "audio": {"url": "x", "id": "\ud800"}}, ["audio.id", "surrogate"]),
+        ({**JOB, "audio": "\ud800"}, ["audio.url"]),
+        ({**JOB, "formats": ["rttm"] * 1000}, ["formats"]),
         ({**JOB, "webhook": "https://example.com"}, ["webhook", "top level"]),
     ],
 )
@@ -65,7 +69,11 @@ def test_every_mistake_is_named_at_once():
 
 
 def test_a_message_holds_no_data_and_no_signature():
+    signed = "https://user:secret@host/path?X-Amz-Signature=secret"
+    many = {f"{signed}{n}\n": n for n in range(1000)}
     with pytest.raises(InvalidInputError) as caught:
-        parse({**JOB, "task": "x" * 5000, "model": ["https://a/b?X-Amz-Signature=secret"]})
-    assert len(str(caught.value)) < 600
-    assert "secret" not in str(caught.value)
+        parse({"audio": {"url": 1, "id": "x" * 5000}, "task": signed, "model": [signed], **many})
+    message = str(caught.value)
+    assert len(message) < 2000
+    assert "secret" not in message
+    assert "\n" not in message

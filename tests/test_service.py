@@ -1,10 +1,12 @@
 """Whole jobs through the real service: real models, real servers, real files."""
 
 import base64
+import dataclasses
 import json
 import struct
 import tempfile
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from tests import media
 from tests.media_server import MediaServer
+from volume_bootstrap.layout import dump, read_manifest
 from worker.audio import decode
 from worker.runpod_app import start_service
 from worker.service import Service
@@ -41,7 +44,7 @@ def temporary_folder(tmp_path, monkeypatch) -> Path:
 def ask(service: Service, audio: object, **fields: object) -> dict:
     reply = service.answer({"task": "diarization", "audio": audio, **fields})
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
-    json.dumps(reply, allow_nan=False)
+    json.dumps(reply, allow_nan=False, ensure_ascii=False).encode()  # as the SDK does
     return reply
 
 
@@ -101,7 +104,7 @@ def test_the_reply_is_as_documented(service):
         "vad": "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch",
         "embedding": "iic/speech_campplus_sv_zh_en_16k-common_advanced",
     }
-    stages = ["load", "fetch", "decode", "vad", "embedding", "clustering", "total", "rtf"]
+    stages = ["load", "fetch", "decode", "wait", "vad", "embedding", "clustering", "total", "rtf"]
     assert list(reply["timings"]) == stages
     assert reply["files"]["rttm"].count("SPEAKER call_7 1 ") == len(reply["turns"])
     starts = [turn["start"] for turn in reply["turns"]]
@@ -134,10 +137,43 @@ def test_http_and_data_give_what_the_volume_gives(service, server, data):
     assert ask(service, data_uri((data / "sample.wav").read_bytes()))["turns"] == expected
 
 
-def test_options_reach_the_vad_and_the_windows(service):
-    one = ask(service, SAMPLE)
-    many = ask(service, SAMPLE, vad={"max_end_silence_ms": 100}, diarization={"shift_s": 0.5})
-    assert len(many["turns"]) > len(one["turns"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"vad": {"max_end_silence_ms": 100}},
+        {"vad": {"speech_noise_threshold": 0.999}},
+        {"vad": {"max_segment_s": 2}},
+        {"diarization": {"window_s": 1.0, "shift_s": 0.5}},
+        {"diarization": {"shift_s": 0.25}},
+        {"diarization": {"merge_threshold": 0.0}},
+    ],
+)
+def test_each_option_changes_the_turns(service, options):
+    assert ask(service, SAMPLE, **options)["turns"] != ask(service, SAMPLE)["turns"]
+
+
+def test_jobs_at_the_same_time_do_not_disturb_each_other(service):
+    expected = ask(service, SAMPLE)["turns"]
+    job = {"task": "diarization", "audio": SAMPLE}
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(service.answer, [job] * 8))
+    assert [reply["turns"] for reply in replies] == [expected] * 8
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (SAMPLE, "sample"),
+        ("volume://samples/a?b#c.wav", "a_b_c"),
+        ("data", "audio"),
+    ],
+)
+def test_files_name_the_recording(own_volume, make_settings, data, source, name):
+    service = start_service(make_settings(own_volume), "demo")
+    (own_volume.root / "samples" / "a?b#c.wav").symlink_to("sample.wav")
+    audio = data_uri((data / "sample.wav").read_bytes()) if source == "data" else source
+    rttm = ask(service, audio, formats=["rttm"])["files"]["rttm"]
+    assert {line.split()[1] for line in rttm.splitlines()} == {name}
 
 
 @pytest.mark.parametrize(
@@ -252,10 +288,30 @@ def test_a_damaged_model_says_how_to_repair_it_before_anything_is_fetched(
     assert "turns" in ask(service, SAMPLE)
 
 
-def test_a_damaged_manifest_is_said(make_settings, own_volume):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"defaults": {}},
+        {"defaults": None},
+        {"defaults": {"diarization": {"models": {"vad": "fsmn-vad", "embedding": "gone"}}}},
+        {"defaults": {"diarization": {"models": {}, "colour": 1}}},
+        {"models": ()},
+        "{",
+        "[" * 100_000,
+    ],
+    ids=str,
+)
+def test_a_damaged_manifest_is_said(make_settings, own_volume, change):
+    path = own_volume.manifest("demo")
+    manifest = read_manifest(path)
+    text = change if isinstance(change, str) else dump(dataclasses.replace(manifest, **change))
+    path.write_text(text)
     service = start_service(make_settings(own_volume), "demo")
-    own_volume.manifest("demo").write_text("{")
-    assert ask(service, SAMPLE)["error"].startswith("MODEL_NOT_PROVISIONED: ")
+    error = ask(service, SAMPLE)["error"]
+    assert error.startswith("MODEL_NOT_PROVISIONED: ")
+    assert "python -m volume_bootstrap setup" in error
+    path.write_text(dump(manifest))
+    assert "turns" in ask(service, SAMPLE)
 
 
 def test_an_unknown_model_lists_those_there_are(service):
@@ -265,7 +321,7 @@ def test_an_unknown_model_lists_those_there_are(service):
 
 
 def test_a_shift_longer_than_the_window_is_refused(service):
-    error = ask(service, SAMPLE, diarization={"shift_s": 2})["error"]
+    error = ask(service, SAMPLE, diarization={"window_s": 1, "shift_s": 1.5})["error"]
     assert error.startswith("INVALID_INPUT: diarization.shift_s")
 
 

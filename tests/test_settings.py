@@ -8,14 +8,14 @@ from worker.settings import Settings
 
 def test_defaults():
     settings = Settings.from_environment({"SPEECH_VOLUME": "/v", "SPEECH_PROJECT": ""})
-    assert settings.models == Path("/v/models")
+    assert settings.layout.models == Path("/v/models")
     assert settings.project is None
     assert settings.num_threads >= 1
 
 
 def test_modelscope_cache_beats_the_volume():
     settings = Settings.from_environment({"SPEECH_VOLUME": "/v", "MODELSCOPE_CACHE": "/m"})
-    assert settings.models == Path("/m")
+    assert settings.layout.models == Path("/m")
 
 
 def test_networks_are_a_list():

@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 
 from volume_bootstrap.errors import ProvisionError
 from volume_bootstrap.layout import Volume, running_python
+from volume_bootstrap.lock import writing
 from volume_bootstrap.project import read_project
 from volume_bootstrap.setup import Outcome, set_up
 
@@ -39,12 +40,14 @@ def setup(
 ) -> None:
     """Bring the volume up to date with one project or more; nothing is done twice."""
     _set_up_logging(verbose=verbose, quiet=quiet)
-    target = Volume(_find_volume(volume))
+    target = Volume(_find_volume(volume), cache=_model_cache())
     # All are read before the first changes anything.
-    for described in [read_project(name, running_python()) for name in project]:
-        started = time.perf_counter()
-        outcome = set_up(target, described)
-        _print(described.name, target, outcome, time.perf_counter() - started)
+    described = [read_project(name, running_python()) for name in project]
+    with writing(target):
+        for each in described:
+            started = time.perf_counter()
+            outcome = set_up(target, each)
+            _print(each.name, target, outcome, time.perf_counter() - started)
 
 
 def main() -> None:
@@ -81,6 +84,12 @@ def _find_volume(given: Path | None) -> Path:
         "No volume: give --volume or set SPEECH_VOLUME; neither /runpod-volume nor /workspace "
         "exists here."
     )
+
+
+def _model_cache() -> Path | None:
+    """Where the worker looks for models, too, when this variable is set."""
+    named = os.environ.get("MODELSCOPE_CACHE")
+    return Path(named).absolute() if named else None
 
 
 def _print(project: str, volume: Volume, outcome: Outcome, seconds: float) -> None:

@@ -17,7 +17,7 @@ from volume_bootstrap import files
 from volume_bootstrap.errors import DependencyError, ToolError
 from volume_bootstrap.layout import Generation, LayoutError, Volume, dump, read_generation
 from volume_bootstrap.project import ROOT, Project
-from volume_bootstrap.runner import run
+from volume_bootstrap.runner import QUIET_ENVIRONMENT, run
 from volume_bootstrap.uv_tool import Uv, find_uv
 
 logger = logging.getLogger(__name__)
@@ -114,4 +114,4 @@ def _check_imports(folder: Path, imports: tuple[str, ...]) -> None:
     program = f"import sys; sys.path.insert(0, {str(folder)!r})\n" + "\n".join(
         f"import {name}" for name in imports
     )
-    run([sys.executable, "-I", "-c", program], {})
+    run([sys.executable, "-I", "-c", program], QUIET_ENVIRONMENT)

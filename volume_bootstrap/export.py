@@ -15,7 +15,7 @@ from typing import Self
 from volume_bootstrap.dependencies import resolve
 from volume_bootstrap.errors import DependencyError, ModelError, ToolError
 from volume_bootstrap.project import ROOT
-from volume_bootstrap.runner import run
+from volume_bootstrap.runner import QUIET_ENVIRONMENT, run
 from volume_bootstrap.uv_tool import Uv, find_uv
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Exporter:
         )
         command = [sys.executable, "-I", "-c", program, network, str(weights), str(target)]
         try:
-            output = run(command, {})
+            output = run(command, QUIET_ENVIRONMENT)
         except ToolError as error:
             raise ModelError(f"{weights} cannot be exported as {network}. {error}") from error
         difference = float(json.loads(output.splitlines()[-1])["max_difference"])

@@ -26,10 +26,11 @@ def running_python() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """Paths of a volume for one version of Python."""
+    """Paths of a volume for one version of Python; `cache` is MODELSCOPE_CACHE, where set."""
 
     root: Path
     python: str = field(default_factory=running_python)
+    cache: Path | None = None
 
     @property
     def dependencies(self) -> Path:
@@ -46,7 +47,7 @@ class Volume:
 
     @property
     def models(self) -> Path:
-        return self.root / "models"
+        return self.cache or self.root / "models"
 
     @property
     def metadata(self) -> Path:
@@ -174,6 +175,9 @@ def read_manifest(path: Path) -> Manifest:
             for m in record["models"]
         )
         for model in models:
+            texts = (model.alias, model.id, model.task, model.folder, model.runtime)
+            if not all(isinstance(text, str) for text in texts):
+                raise LayoutError(f"{path} is damaged: a model's fields are no texts.")
             if model.runtime not in {f.path for f in model.files}:
                 raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
         return Manifest(**{**record, "models": models})
@@ -186,7 +190,7 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LayoutError(f"{path} does not exist.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LayoutError(f"{path} cannot be read: {error}.") from error
     if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
         raise LayoutError(f"{path} is not of format {MANIFEST_FORMAT}.")

@@ -10,6 +10,9 @@ from volume_bootstrap.errors import ToolError
 
 logger = logging.getLogger(__name__)
 
+QUIET_ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1"}
+"""ONNX Runtime calls home and keeps a database, unless it is told not to before its import."""
+
 SHOWN_LINES = 30
 """Lines of a failed program's output that its error repeats."""
 

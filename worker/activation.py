@@ -5,6 +5,7 @@ so that a worker keeps its generation when the volume switches to another.
 """
 
 import importlib.metadata
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -73,6 +74,8 @@ def activate(volume: Volume, project: str) -> Generation:
                 f"{installed or 'none'}. {remedy} with the requirements of this image."
             )
     prepend(folder)
+    # ONNX Runtime calls home and keeps a database, unless it is told not to before its import.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return generation
 
 

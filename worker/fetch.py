@@ -12,12 +12,13 @@ from worker.errors import (
     InvalidInputError,
     UnsupportedAudioError,
 )
-from worker.guard import Guard, describe_source
+from worker.guard import Guard
+from worker.naming import describe_source
 from worker.net import DownloadLimits, download, too_large
 from worker.settings import Settings
 
 SCHEMES = "https://…, http://…, volume://path/under/the/volume and data:audio/wav;base64,…"
-INTERNAL_FOLDERS = frozenset({".metadata", "python-deps"})
+INTERNAL_FOLDERS = frozenset({".cache", ".metadata", "models", "python-deps"})
 """Folders at the top of the volume that are the worker's own (volume_bootstrap/layout.py)."""
 HTML_STARTS = (b"<!doctype html", b"<html")
 
@@ -79,7 +80,7 @@ def fetch(source: str, folder: Path, settings: Settings) -> Path:
 def _locate(source: str, path: str, volume: Path, max_bytes: int) -> Path:
     """The regular file under the volume that a ``volume://`` source names."""
     shown = describe_source(source)
-    if path.startswith("/") or "\0" in path or ".." in path.split("/"):
+    if path.startswith("/") or path.endswith("/") or "\0" in path or ".." in path.split("/"):
         raise ForbiddenUrlError(
             f"{shown} is not a path under the volume. Write volume:// and a relative path "
             "without '..'."

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import httpcore
 
 from worker.errors import ForbiddenUrlError, InvalidInputError
+from worker.naming import describe_source
 from worker.settings import IPNetwork
 
 logger = logging.getLogger(__name__)
@@ -42,31 +43,6 @@ NOT_PUBLIC = tuple(
         "168.63.129.16/32",  # metadata of a cloud at a global address
     )
 )
-
-
-def describe_source(source: str) -> str:
-    """A source as messages and logs may name it: short, without query, userinfo or data."""
-    scheme, _, rest = source.partition(":")
-    if scheme.lower() == "data":
-        return f"data:{_shorten(re.split('[;,]', rest, maxsplit=1)[0], 40)};…"
-    if scheme.lower() == "volume":
-        return _shorten(source, 200)
-    try:
-        parts = urlsplit(source)
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        parts, port = None, ""
-    if parts is None or not parts.hostname:
-        # What is not a URL may hold a password anywhere after its first colon.
-        return f"{_shorten(scheme, 60)}:…" if ":" in source else _shorten(source, 60)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return _shorten(f"{parts.scheme}://{host}{port}{parts.path}", 200)
-
-
-def _shorten(text: str, limit: int) -> str:
-    if not text.isprintable():
-        text = ascii(text)[1:-1]
-    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 class Guard:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from volume_bootstrap.layout import LayoutError, Manifest, ModelRecord, Volume, read_manifest
 from worker.errors import InvalidInputError, ModelNotProvisionedError
+from worker.naming import quote
 
 
 class ModelStore:
@@ -14,10 +15,9 @@ class ModelStore:
     serves the next job.
     """
 
-    def __init__(self, volume: Volume, project: str, models: Path) -> None:
+    def __init__(self, volume: Volume, project: str) -> None:
         self._volume = volume
         self._project = project
-        self._models = models
 
     def manifest(self) -> Manifest:
         """Read the project's manifest.
@@ -30,25 +30,29 @@ class ModelStore:
         try:
             return read_manifest(self._volume.manifest(self._project))
         except LayoutError as error:
-            raise ModelNotProvisionedError(f"{error} {self._remedy}") from error
+            raise ModelNotProvisionedError(f"{error} {self.remedy}") from error
 
-    def find(self, alias: str, task: str) -> ModelRecord:
-        """Look a model up by its alias.
+    def find(self, task: str, default: str, wanted: str | None = None) -> ModelRecord:
+        """Look up the model that a job wants, or the project's default.
 
         Raises
         ------
         InvalidInputError
-            The project has no such model for the task.
+            The job wants a model that the project does not have for the task.
+        ModelNotProvisionedError
+            The default is not on the volume.
         """
         manifest = self.manifest()
-        record = manifest.model(alias)
-        if record is None or record.task != task:
-            allowed = ", ".join(m.alias for m in manifest.models if m.task == task) or "none"
-            raise InvalidInputError(
-                f"model {alias!r} is not one for {task} of project {self._project}; "
-                f"allowed: {allowed}."
-            )
-        return record
+        record = manifest.model(default if wanted is None else wanted)
+        if record is not None and record.task == task:
+            return record
+        if wanted is None:
+            raise ModelNotProvisionedError(f"model {default} is not on the volume. {self.remedy}")
+        allowed = ", ".join(m.alias for m in manifest.models if m.task == task) or "none"
+        raise InvalidInputError(
+            f"model: {quote(wanted)} is not one for {task} of project {self._project}; "
+            f"allowed: {allowed}."
+        )
 
     def verified(self, record: ModelRecord) -> Path:
         """Path of the file that the worker loads, once its SHA-256 is right.
@@ -58,23 +62,24 @@ class ModelStore:
         ModelNotProvisionedError
             The file is missing, cannot be read, or is not the one that was provisioned.
         """
-        path = self._models / record.folder / record.runtime
+        path = self._volume.models / record.folder / record.runtime
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ModelNotProvisionedError(
-                f"model {record.alias} cannot be read at {path}: {error.strerror}. {self._remedy}"
+                f"model {record.alias} cannot be read at {path}: {error.strerror}. {self.remedy}"
             ) from error
         if digest != record.runtime_file.sha256:
             raise ModelNotProvisionedError(
                 f"model {record.alias} at {path} is damaged: its SHA-256 is {digest}, the manifest "
-                f"says {record.runtime_file.sha256}. {self._remedy}"
+                f"says {record.runtime_file.sha256}. {self.remedy}"
             )
         return path
 
     @property
-    def _remedy(self) -> str:
+    def remedy(self) -> str:
+        """What to do about a model that is missing or damaged."""
         return (
             f"Repair it with: python -m volume_bootstrap setup --project {self._project} "
             f"--volume {self._volume.root}"

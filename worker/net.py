@@ -23,9 +23,9 @@ from worker.guard import (
     Deadline,
     Guard,
     GuardedBackend,
-    describe_source,
     parse_url,
 )
+from worker.naming import describe_source
 
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from volume_bootstrap.layout import Volume
 from worker.device import choose
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
@@ -27,7 +26,7 @@ def start_service(settings: Settings, project: str) -> Service:
         The device that was asked for cannot be used.
     """
     device = choose(settings.device, settings.num_threads)
-    store = ModelStore(Volume(settings.volume), project, settings.models)
+    store = ModelStore(settings.layout, project)
     service = Service(settings, store, ModelCache(store, device))
     service.preload()
     return service
@@ -47,8 +46,10 @@ def make_handler(service: Service) -> Handler:
     return handler
 
 
-def build_handler(settings: Settings, project: str) -> Handler:
-    """Load the models while the SDK imports, which takes as long.
+def build_config(settings: Settings, project: str) -> dict[str, Any]:
+    """Make what ``runpod.serverless.start`` takes.
+
+    The models load while the SDK imports, which takes as long.
 
     Raises
     ------
@@ -63,4 +64,5 @@ def build_handler(settings: Settings, project: str) -> Handler:
     with ThreadPoolExecutor(1) as loader:
         service = loader.submit(start_service, settings, project)
         importlib.import_module("runpod.serverless")
-        return make_handler(service.result())
+        handler = make_handler(service.result())
+    return {"handler": handler, "concurrency_modifier": lambda _: settings.concurrency}

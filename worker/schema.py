@@ -4,6 +4,7 @@ import difflib
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -14,9 +15,25 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from worker.errors import InvalidInputError
+from worker.naming import quote
 
 MAX_SPEAKERS = 100
 
+MAX_SECONDS = 10_000_000
+"""Longer than any recording; what lies beyond is a mistake."""
+MAX_MISTAKES = 5
+"""Mistakes that one message names."""
+
+
+def _is_unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half a surrogate pair, which is no text") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_is_unicode)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Format = Literal["json", "txt", "rttm"]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
@@ -29,10 +46,10 @@ class _Strict(BaseModel):
 class AudioSource(_Strict):
     """Where the audio is, and which stretch of it is meant."""
 
-    url: str = Field(min_length=1)
-    id: str | None = None
-    offset: Finite = Field(0.0, ge=0, description="seconds")
-    duration: Finite | None = Field(None, gt=0, description="seconds")
+    url: Text = Field(min_length=1)
+    id: Text | None = Field(None, min_length=1, max_length=200)
+    offset: Finite = Field(0.0, ge=0, le=MAX_SECONDS, description="seconds")
+    duration: Finite | None = Field(None, gt=0, le=MAX_SECONDS, description="seconds")
 
 
 class VadRequest(_Strict):
@@ -46,9 +63,24 @@ class VadRequest(_Strict):
 class DiarizationRequest(_Strict):
     """What a job may set of the diarization; what it leaves out is the project's."""
 
-    window_s: Finite | None = Field(None, ge=0.5, le=10)
-    shift_s: Finite | None = Field(None, ge=0.1, le=10)
+    window_s: Finite | None = Field(None, ge=1, le=3)
+    shift_s: Finite | None = Field(None, ge=0.25, le=3)
     merge_threshold: Finite | None = Field(None, ge=0, le=1)
+
+
+class ModelChoice(_Strict):
+    """Aliases of a task's models."""
+
+    vad: str
+    embedding: str
+
+
+class DiarizationDefaults(_Strict):
+    """``defaults.diarization`` of a project, as its manifest tells."""
+
+    models: ModelChoice
+    vad: VadRequest = VadRequest()
+    diarization: DiarizationRequest = DiarizationRequest()
 
 
 def _as_source(value: object) -> object:
@@ -60,11 +92,11 @@ class JobRequest(_Strict):
 
     task: Literal["diarization"]
     audio: Annotated[AudioSource, BeforeValidator(_as_source)]
-    model: str | None = None
+    model: Text | None = Field(None, max_length=200)
     num_speakers: SpeakerCount | None = None
     min_speakers: SpeakerCount | None = None
     max_speakers: SpeakerCount | None = None
-    formats: list[Format] = Field(["json"], min_length=1)
+    formats: list[Format] = Field(["json"], min_length=1, max_length=3)
     vad: VadRequest = VadRequest()
     diarization: DiarizationRequest = DiarizationRequest()
 
@@ -88,7 +120,7 @@ def parse(job_input: object) -> JobRequest:
     """
     if not isinstance(job_input, dict):
         raise InvalidInputError(
-            f"input: {_shorten(job_input)} is not allowed; expected an object such as "
+            f"input: {quote(job_input)} is not allowed; expected an object such as "
             '{"task": "diarization", "audio": "https://..."}.'
         )
     if "webhook" in job_input:
@@ -99,23 +131,26 @@ def parse(job_input: object) -> JobRequest:
     try:
         return JobRequest.model_validate(job_input)
     except ValidationError as error:
-        mistakes = [_describe(e) for e in error.errors(include_url=False, include_context=False)]
+        errors = error.errors(include_url=False, include_context=False)
+        mistakes = [_describe(e) for e in errors[:MAX_MISTAKES]]
+        if len(errors) > MAX_MISTAKES:
+            mistakes.append(f"and {len(errors) - MAX_MISTAKES} more")
         raise InvalidInputError("; ".join(mistakes) + ".") from error
 
 
 def _describe(error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "input"
+    where = ".".join(quote(str(part))[1:-1] for part in error["loc"]) or "input"
     if error["type"] == "missing":
         return f"{where}: required, but missing"
     if error["type"] == "extra_forbidden":
         name, allowed = str(error["loc"][-1]), _fields_at(error["loc"][:-1])
         near = difflib.get_close_matches(name, allowed, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        return f"{where[:80]}: unknown field{hint}; allowed: {', '.join(allowed)}"
+        return f"{where}: unknown field{hint}; allowed: {', '.join(allowed)}"
     reason = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{where}: {reason}"
-    return f"{where}: {_shorten(error['input'])} is not allowed: {reason}"
+    return f"{where}: {quote(error['input'])} is not allowed: {reason}"
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
@@ -125,13 +160,3 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         ("diarization",): DiarizationRequest,
     }
     return list(models.get(location, JobRequest).model_fields)
-
-
-def _shorten(value: object) -> str:
-    """A value as a message shows it: never a whole data URI, never the query of a URL."""
-    if isinstance(value, str):
-        value = value.partition("?")[0]
-    text = repr(value)
-    if isinstance(value, dict | list):
-        text = f"an {'object' if isinstance(value, dict) else 'array'}"
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 from volume_bootstrap.layout import ModelRecord
 from worker import audio, formats
@@ -23,7 +24,8 @@ from worker.errors import InvalidInputError, ModelNotProvisionedError, WorkerErr
 from worker.fetch import fetch
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
-from worker.schema import JobRequest, parse
+from worker.naming import name_of
+from worker.schema import DiarizationDefaults, JobRequest, parse
 from worker.segments import Turn
 from worker.settings import Settings
 from worker.telemetry import Stopwatch
@@ -90,8 +92,12 @@ class Service:
                     offset=request.audio.offset,
                     duration=request.audio.duration,
                 )
-        with self._device:
+        with stopwatch.stage("wait"):
+            self._device.acquire()
+        try:
             turns = diarizer(recording.waveform, options, stopwatch)
+        finally:
+            self._device.release()
         logger.info(
             "%s: %.1f s of audio, %d turns, in %.2f s",
             request.task,
@@ -101,27 +107,34 @@ class Service:
         )
         return _result(request, recording, turns, models, stopwatch)
 
-    def _defaults(self) -> Mapping[str, Any]:
-        return self._store.manifest().defaults["diarization"]
+    def _defaults(self) -> DiarizationDefaults:
+        defaults = self._store.manifest().defaults
+        try:
+            return DiarizationDefaults.model_validate(defaults["diarization"])
+        except (KeyError, TypeError, ValidationError) as error:
+            raise ModelNotProvisionedError(
+                f"the manifest's defaults for diarization are damaged. {self._store.remedy}"
+            ) from error
 
     def _diarizer(
-        self, defaults: Mapping[str, Any], embedding_alias: str | None
+        self, defaults: DiarizationDefaults, wanted: str | None
     ) -> tuple[Diarizer, dict[str, ModelRecord]]:
-        vad = self._store.find(defaults["models"]["vad"], "vad")
-        embedding = self._store.find(
-            embedding_alias or defaults["models"]["embedding"], "embedding"
-        )
+        vad = self._store.find("vad", defaults.models.vad)
+        embedding = self._store.find("embedding", defaults.models.embedding, wanted)
         diarizer = Diarizer(
             FsmnVad(self._cache.session(vad)), SpeakerEmbedding(self._cache.session(embedding))
         )
         return diarizer, {"vad": vad, "embedding": embedding}
 
 
-def _options(request: JobRequest, defaults: Mapping[str, Any]) -> DiarizationOptions:
+def _options(request: JobRequest, defaults: DiarizationDefaults) -> DiarizationOptions:
     """What the job asks for, and what the project says where it does not."""
-    vad = {**defaults["vad"], **request.vad.model_dump(exclude_none=True)}
+    vad = {
+        **defaults.vad.model_dump(exclude_none=True),
+        **request.vad.model_dump(exclude_none=True),
+    }
     diarization = {
-        **defaults["diarization"],
+        **defaults.diarization.model_dump(exclude_none=True),
         **request.diarization.model_dump(exclude_none=True),
     }
     speakers = SpeakerBounds(
@@ -150,7 +163,8 @@ def _result(
         by_speaker.setdefault(turn.label, []).append(turn)
     timings = {**stopwatch.seconds, "total": stopwatch.total}
     if recording.duration:
-        timings["rtf"] = stopwatch.total / recording.duration
+        worked = stopwatch.total - stopwatch.seconds["wait"]
+        timings["rtf"] = worked / recording.duration
     result: Reply = {
         "task": request.task,
         "audio": {
@@ -172,7 +186,7 @@ def _result(
         "models": {role: record.reference for role, record in models.items()},
         "timings": {stage: round(seconds, 4) for stage, seconds in timings.items()},
     }
-    name = request.audio.id or Path(urlsplit(request.audio.url).path).stem
+    name = request.audio.id or name_of(request.audio.url)
     if files := formats.render(request.formats, turns, name):
         result["files"] = files
     return result

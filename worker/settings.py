@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from volume_bootstrap.layout import Volume
 from worker.errors import StartupError
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -59,6 +60,13 @@ class Settings(BaseModel):
         description="address ranges (CIDR, separated by commas) that audio may come from "
         "although they are private",
     )
+    concurrency: int = Field(
+        2,
+        alias="SPEECH_CONCURRENCY",
+        ge=1,
+        le=16,
+        description="jobs taken at a time: one computes while the next is fetched and decoded",
+    )
     max_audio_mb: int = Field(
         2048,
         alias="SPEECH_MAX_AUDIO_MB",
@@ -87,9 +95,9 @@ class Settings(BaseModel):
     )
 
     @property
-    def models(self) -> Path:
-        """Folder of the models on the volume."""
-        return self.modelscope_cache or self.volume / "models"
+    def layout(self) -> Volume:
+        """Where things lie on the volume."""
+        return Volume(self.volume, cache=self.modelscope_cache)
 
     @property
     def num_threads(self) -> int:

@@ -54,8 +54,8 @@ def cluster(
         speaker of a window is the largest, and each speaker has at least one window.
     """
     unit = _unit(embeddings.astype(np.float64))
-    step = -(-len(unit) // MAX_LINKED_WINDOWS)
-    centroids = _find_centroids(unit[::step], bounds, merge_similarity)
+    sample = np.linspace(0, len(unit) - 1, min(len(unit), MAX_LINKED_WINDOWS)).astype(int)
+    centroids = _find_centroids(unit[sample], bounds, merge_similarity)
     return _settle(unit, centroids)
 
 
@@ -88,20 +88,23 @@ def _find_centroids(unit: Floats, bounds: SpeakerBounds, merge_similarity: float
 
 
 def _large_groups(groups: Labels, enough: int) -> Labels:
-    """Groups with `enough` windows; the largest where none has."""
+    """Groups with `enough` windows; where none has, everything is the one group."""
     sizes = np.bincount(groups)
-    return np.flatnonzero(sizes >= min(enough, sizes.max()))
+    large = np.flatnonzero(sizes >= enough)
+    return large if len(large) else np.array([sizes.argmax()])
 
 
 def _merge(unit: Floats, labels: Labels, maximum: int | None, similarity: float) -> Labels:
     """Merge the two nearest groups while they are near, or too many."""
-    while (count := labels.max() + 1) > 1:
-        centroids = _centroids(unit, labels, np.arange(count))
-        near = np.triu(centroids @ centroids.T, k=1)
-        near[np.tril_indices(count)] = -np.inf
+    sums = np.stack([unit[labels == label].sum(axis=0) for label in range(labels.max() + 1)])
+    while (count := len(sums)) > 1:
+        centroids = _unit(sums)
+        near = np.where(np.tri(count, dtype=bool), -np.inf, centroids @ centroids.T)
         first, second = np.unravel_index(near.argmax(), near.shape)
         if near[first, second] < similarity and (maximum is None or count <= maximum):
             break
+        sums[first] += sums[second]
+        sums = np.delete(sums, second, axis=0)
         labels = np.where(labels == second, first, labels)
         labels = labels - (labels > second)
     return labels

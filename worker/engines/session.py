@@ -54,12 +54,16 @@ class OnnxSession:
         Inputs are taken a few ahead, so that they are made while the network runs.
         """
         running: deque[Future[Array]] = deque()
-        for array in inputs:
-            running.append(self._pool.submit(self._run, array))
-            if len(running) > self._parallel:
+        try:
+            for array in inputs:
+                running.append(self._pool.submit(self._run, array))
+                if len(running) > self._parallel:
+                    yield running.popleft().result()
+            while running:
                 yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
 
     def _run(self, array: Array) -> Array:
         output: Array = self._session.run(None, {self._input: array})[0]

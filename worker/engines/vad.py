@@ -41,7 +41,7 @@ class VadOptions:
     max_end_silence_ms : a pause this long ends a segment.
     max_segment_s : a longer segment is cut.
     speech_noise_threshold : a frame is speech when its probability of speech exceeds that of
-        silence by at least this much, in [0, 1].
+        silence by at least this much, in [-1, 1].
     """
 
     max_end_silence_ms: int = 800
