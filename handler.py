@@ -4,14 +4,24 @@ Without a platform it runs ``test_input.json`` once; with ``--rp_serve_api`` it
 serves the SDK's local API.
 """
 
+import importlib
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from worker.activation import activate, choose_project
 from worker.errors import StartupError
 from worker.settings import Settings
 from worker.telemetry import set_up_logging
+
+SDK_SETTINGS = {
+    # At its default level, DEBUG, the SDK writes every result into the log.
+    "RUNPOD_LOG_LEVEL": "INFO",
+    # Its own checks call public addresses and want torch.
+    "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+    "RUNPOD_SKIP_GPU_CHECK": "true",
+}
 
 
 def prepare() -> dict[str, Any]:
@@ -28,10 +38,18 @@ def prepare() -> dict[str, Any]:
     project = choose_project(volume, settings.project)
     activate(volume, project)
 
-    # Imported only now: it stands on the volume's packages.
-    from worker.runpod_app import build_config
+    for name, value in SDK_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # The SDK waits for a second while it imports, for what its host's processor is called: the
+    # models load meanwhile.
+    with ThreadPoolExecutor(1) as importer:
+        sdk = importer.submit(importlib.import_module, "runpod.serverless")
+        # Imported only now: it stands on the volume's packages.
+        from worker.runpod_app import build_config
 
-    return build_config(settings, project)
+        config = build_config(settings, project)
+        sdk.result()
+    return config
 
 
 def main() -> None:

@@ -1,10 +1,7 @@
 """RunPod's side of the worker: an async handler, and the SDK's loop."""
 
 import asyncio
-import importlib
-import os
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from worker.device import choose
@@ -47,22 +44,12 @@ def make_handler(service: Service) -> Handler:
 
 
 def build_config(settings: Settings, project: str) -> dict[str, Any]:
-    """Make what ``runpod.serverless.start`` takes.
-
-    The models load while the SDK imports, which takes as long.
+    """Make what ``runpod.serverless.start`` takes, with the models loaded.
 
     Raises
     ------
     StartupError
         The device that was asked for cannot be used.
     """
-    # At its default level, DEBUG, the SDK writes every result into the log.
-    os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
-    # The SDK's own checks call public addresses and want torch; the worker has its own.
-    os.environ.setdefault("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "true")
-    os.environ.setdefault("RUNPOD_SKIP_GPU_CHECK", "true")
-    with ThreadPoolExecutor(1) as loader:
-        service = loader.submit(start_service, settings, project)
-        importlib.import_module("runpod.serverless")
-        handler = make_handler(service.result())
+    handler = make_handler(start_service(settings, project))
     return {"handler": handler, "concurrency_modifier": lambda _: settings.concurrency}
