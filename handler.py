@@ -6,8 +6,10 @@ serves the SDK's local API.
 
 import importlib
 import os
+import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from worker.activation import activate, choose_project
@@ -40,16 +42,32 @@ def prepare() -> dict[str, Any]:
 
     for name, value in SDK_SETTINGS.items():
         os.environ.setdefault(name, value)
-    # The SDK waits for a second while it imports, for what its host's processor is called: the
-    # models load meanwhile.
     with ThreadPoolExecutor(1) as importer:
-        sdk = importer.submit(importlib.import_module, "runpod.serverless")
+        sdk = importer.submit(import_sdk)
         # Imported only now: it stands on the volume's packages.
         from worker.runpod_app import build_config
 
         config = build_config(settings, project)
         sdk.result()
     return config
+
+
+def import_sdk() -> None:
+    """Import RunPod's SDK without the second that it would wait.
+
+    Its debugger asks py-cpuinfo for the processor's name at import, and that starts another Python
+    which also measures the clock, for a second. The kernel tells the name at once.
+    """
+    cpuinfo = importlib.import_module("cpuinfo")
+    vars(cpuinfo)["get_cpu_info"] = lambda: {"brand_raw": _processor()}
+    importlib.import_module("runpod.serverless")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,13 @@ class Service:
         What is missing is only logged: the worker starts, each job says what to do, and a
         volume that is repaired meanwhile serves the next one.
         """
-        for module in FIRST_JOB_IMPORTS:
-            importlib.import_module(module)
-        try:
-            self._diarizer(self._defaults(), None)
-        except ModelNotProvisionedError as error:
-            logger.error("%s", error.reply)  # noqa: TRY400 - the message says all
+        with ThreadPoolExecutor(1) as importer:
+            for module in FIRST_JOB_IMPORTS:
+                importer.submit(importlib.import_module, module)
+            try:
+                self._diarizer(self._defaults(), None)
+            except ModelNotProvisionedError as error:
+                logger.error("%s", error.reply)  # noqa: TRY400 - the message says all
 
     def answer(self, job_input: object) -> Reply:
         """Run one job; never raises."""
