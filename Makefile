@@ -2,8 +2,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_VENV := $(VENV)-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
+BENCH_DATA ?= ../shared/data
+BENCH_TOOLS ?= ../shared/tools
 
-.PHONY: help demo test lint volume bench clean
+.PHONY: help demo test lint volume bench bench-data clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -27,6 +31,23 @@ lint: $(STAMP) ## ruff and mypy
 
 test: volume lint ## lint, types and tests
 	$(BIN)/python -m pytest
+
+bench-data:
+	@test -d $(BENCH_DATA)/audio -a -f $(BENCH_TOOLS)/peer_funasr_diarize.py || { \
+		echo "make bench needs the recordings and FunASR's script, which are not in this repository:"; \
+		echo "no $(BENCH_DATA)/audio or no $(BENCH_TOOLS)/peer_funasr_diarize.py."; \
+		echo "Name the folders with BENCH_DATA=... BENCH_TOOLS=... (benchmarks/README.md says what they hold)."; \
+		exit 1; }
+
+# torch comes first and alone: nothing else may choose another one.
+$(BENCH_STAMP): requirements-bench.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
+bench: bench-data volume $(BENCH_STAMP) ## measure beside FunASR's own blocks; takes minutes
+	$(BENCH_VENV)/bin/python -m benchmarks.run --data $(BENCH_DATA) --tools $(BENCH_TOOLS)
 
 clean: ## remove what was built
 	rm -rf $(VENV) .venv-bench volume out .pytest_cache .mypy_cache .ruff_cache

@@ -24,7 +24,7 @@ print("loaded", flush=True)
 if len(sys.argv) > 3:
     import json
 
-    import soundfile
+    import soundfile  # type: ignore[import-not-found]
 
     start, seconds = (round(float(value) * 16_000) for value in sys.argv[4:6])
     samples, _ = soundfile.read(sys.argv[3], start=start, frames=seconds, dtype="float32")

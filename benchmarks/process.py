@@ -16,10 +16,13 @@ class Finished:
 
     lines : its standard output.
     seconds_to_marker : from before it was spawned until the line with the marker arrived.
+    cpu_seconds : processor time, of all threads, user and system.
+    load_average : of the last minute before it was spawned.
     """
 
     lines: list[str]
     seconds_to_marker: float
+    cpu_seconds: float
     peak_memory_mb: float
     load_average: float
 
@@ -52,8 +55,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], marker: str = ""
             stderr=errors,
             text=True,
         )
-        with child, child.stdout:
-            for line in child.stdout:
+        with child:
+            for line in child.stdout or ():
                 if seconds is None and marker in line:
                     seconds = time.perf_counter() - started
                 lines.append(line.rstrip("\n"))
@@ -66,4 +69,10 @@ def run(command: Sequence[str], environment: Mapping[str, str], marker: str = ""
             f"{' '.join(command)}\nexit code {child.returncode}, "
             f"marker {marker!r} {'not ' if seconds is None else ''}seen. It said:\n{tail}"
         )
-    return Finished(lines, seconds, usage.ru_maxrss / 1000, load)
+    return Finished(
+        lines=lines,
+        seconds_to_marker=seconds,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_memory_mb=usage.ru_maxrss * 1024 / 1e6,
+        load_average=load,
+    )

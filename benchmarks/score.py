@@ -2,11 +2,15 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from pyannote.core import Annotation, Segment
-from pyannote.metrics.diarization import DiarizationErrorRate
+from pyannote.core import Annotation, Segment  # type: ignore[import-not-found]
+from pyannote.metrics.diarization import DiarizationErrorRate  # type: ignore[import-not-found]
+
+COLLARS_S = (0.25, 0.0)
+DEV_OVERALL = "dev_* overall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,33 @@ class Score:
     confusion: float
     speakers: int
     reference_speakers: int
+
+
+def accuracy(recordings: Sequence[Path], side: Path) -> dict[str, Any]:
+    """Score what one side found, of each recording and of those called dev_* together.
+
+    Parameters
+    ----------
+    recordings : each has its reference beside it.
+    side : folder with a folder of RTTM files per round; the last round is scored.
+    """
+    rounds = sorted(side.iterdir())
+    groups = {path.stem: [path] for path in recordings}
+    if dev := [path for path in recordings if path.stem.startswith("dev_")]:
+        groups[DEV_OVERALL] = dev
+    scores = {}
+    for name, paths in groups.items():
+        references = [path.with_suffix(".rttm") for path in paths]
+        hypotheses = [rounds[-1] / reference.name for reference in references]
+        scores[name] = {
+            f"collar_{collar_s:g}": asdict(score(references, hypotheses, collar_s))
+            for collar_s in COLLARS_S
+        }
+    found = {
+        tuple((folder / f"{path.stem}.rttm").read_text("utf-8") for path in recordings)
+        for folder in rounds
+    }
+    return {"scores": scores, "same_in_all_rounds": len(found) == 1}
 
 
 def score(references: Sequence[Path], hypotheses: Sequence[Path], collar_s: float) -> Score:

@@ -1,6 +1,8 @@
 """What the worker's networks answer: golden VAD segments compared, an embedding.
 
-python -m benchmarks.worker_engines DATA_DIR   -> a line of JSON
+python -m benchmarks.worker_engines DATA_DIR START_S SECONDS   -> a line of JSON
+
+The embedding is that of the window of sample.wav.
 """
 
 import json
@@ -8,23 +10,18 @@ import os
 import sys
 from pathlib import Path
 
-from volume_bootstrap.layout import Volume
 from worker.activation import activate, choose_project
 from worker.settings import Settings
 
 TOLERANCE_MS = 10
-WINDOW_S = 1.5
-WINDOW_START_S = 7.0
-"""Start of the window of sample.wav that is embedded: one voice speaks in it."""
 
 Golden = dict[str, dict[str, list[tuple[int, int]]]]
 
 
-def main(data: Path) -> None:
+def main(data: Path, start_s: float, window_s: float) -> None:
     settings = Settings.from_environment(os.environ)
-    volume = Volume(settings.volume)
-    project = choose_project(volume, settings.project)
-    activate(volume, project)
+    project = choose_project(settings.layout, settings.project)
+    activate(settings.layout, project)
 
     from worker.audio import decode
     from worker.device import choose
@@ -34,11 +31,11 @@ def main(data: Path) -> None:
     from worker.model_store import ModelStore
     from worker.segments import Window
 
-    store = ModelStore(volume, project, settings.models)
+    store = ModelStore(settings.layout, project)
     cache = ModelCache(store, choose(settings.device, settings.num_threads))
     aliases = store.manifest().defaults["diarization"]["models"]
-    vad = FsmnVad(cache.session(store.find(aliases["vad"], "vad")))
-    embed = SpeakerEmbedding(cache.session(store.find(aliases["embedding"], "embedding")))
+    vad = FsmnVad(cache.session(store.find("vad", aliases["vad"])))
+    embed = SpeakerEmbedding(cache.session(store.find("embedding", aliases["embedding"])))
 
     golden: Golden = json.loads((data / "golden_fsmn_vad.json").read_text())["segments"]
     found: Golden = {}
@@ -52,9 +49,9 @@ def main(data: Path) -> None:
             for silence_ms in settings_ms
         }
         if name == "sample.wav":
-            start = round(WINDOW_START_S * 16_000)
-            window = waveform[start : start + round(WINDOW_S * 16_000)]
-            embedding = embed(window, [Window(0.0, WINDOW_S, 0)], WINDOW_S)[0].tolist()
+            start = round(start_s * 16_000)
+            window = waveform[start : start + round(window_s * 16_000)]
+            embedding = embed(window, [Window(0.0, window_s, 0)], window_s)[0].tolist()
     print(json.dumps({"vad": compare(golden, found), "embedding": embedding}))
 
 
@@ -84,4 +81,4 @@ def compare(golden: Golden, found: Golden) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))

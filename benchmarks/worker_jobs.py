@@ -11,7 +11,7 @@ import handler as entrypoint
 
 
 async def answer(sources: list[str]) -> None:
-    handler = entrypoint.prepare()
+    handler = entrypoint.prepare()["handler"]
     for source in sources:
         job = {"task": "diarization", "audio": source, "formats": ["json", "rttm"]}
         reply = await handler({"id": "bench", "input": job})

@@ -1,0 +1,46 @@
+"""What a run was measured on: nothing that names the machine or a path of it."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from volume_bootstrap.layout import Volume, read_generation
+
+PEER_PACKAGES = ("funasr", "torch", "kaldi-native-fbank", "numpy", "scipy", "scikit-learn")
+WORKER_PACKAGES = ("onnxruntime", "kaldi-native-fbank", "av", "numpy", "scipy")
+
+
+def describe(volume: Volume, project: str) -> dict[str, object]:
+    """Describe the machine, the versions on both sides, the state of the source."""
+    generation = read_generation(volume.pointer(project).resolve() / "generation.json")
+    packages = generation.image_packages | generation.packages
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": _git("rev-parse", "--short=10", "HEAD"),
+        "uncommitted_changes": bool(
+            _git("status", "--porcelain", "--", ".", ":(exclude)benchmarks/results")
+        ),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1),
+        "python": platform.python_version(),
+        "worker_packages": {name: packages[name] for name in WORKER_PACKAGES},
+        "peer_packages": {name: importlib.metadata.version(name) for name in PEER_PACKAGES},
+        "scored_with": f"pyannote.metrics {importlib.metadata.version('pyannote.metrics')}",
+    }
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
