@@ -33,3 +33,9 @@ def test_make_targets_that_documents_name_exist():
 def test_the_changelog_has_the_version():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_placeholder_is_left(document):
+    lines = document.read_text().splitlines()
+    assert not [line for line in lines if re.fullmatch(r"[A-Z_]{4,}", line)]
