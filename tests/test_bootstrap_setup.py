@@ -137,7 +137,7 @@ def test_an_error_is_a_sentence_and_exit_code_1(checkout):
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: No source gave model vad (org/name). bundled nothing: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (checkout.volume / ".metadata").exists()
+    assert list((checkout.volume / ".metadata").iterdir()) == []
     assert not (checkout.volume / "models" / "hub" / "org" / "name").exists()
 
 

@@ -143,9 +143,16 @@ def make_checkout(root: Path) -> Checkout:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Every path below `folder` with its inode, size and time of change."""
+    """Every path below `folder` with its inode, size and time of change.
+
+    A folder's time is left out: the lock comes and goes in one.
+    """
     return {
-        str(path.relative_to(folder)): (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        str(path.relative_to(folder)): (
+            stat.st_ino,
+            stat.st_size,
+            0 if path.is_dir() else stat.st_mtime_ns,
+        )
         for path in sorted(folder.rglob("*"))
         for stat in [path.lstat()]
     }
