@@ -54,12 +54,12 @@ class Service:
         volume that is repaired meanwhile serves the next one.
         """
         with ThreadPoolExecutor(1) as importer:
-            for module in FIRST_JOB_IMPORTS:
-                importer.submit(importlib.import_module, module)
+            imports = importer.map(importlib.import_module, FIRST_JOB_IMPORTS)
             try:
                 self._diarizer(self._defaults(), None)
             except ModelNotProvisionedError as error:
                 logger.error("%s", error.reply)  # noqa: TRY400 - the message says all
+            list(imports)  # raises what failed
 
     def answer(self, job_input: object) -> Reply:
         """Run one job; never raises."""
