@@ -2,10 +2,10 @@
 
 ::
 
-    WorkerError                code, retryable
+    WorkerError                code
     ├── InvalidInputError      INVALID_INPUT
     ├── ForbiddenUrlError      FORBIDDEN_URL
-    ├── FetchFailedError       FETCH_FAILED            retryable
+    ├── FetchFailedError       FETCH_FAILED
     ├── AudioTooLargeError     AUDIO_TOO_LARGE
     ├── AudioTooLongError      AUDIO_TOO_LONG
     ├── UnsupportedAudioError  UNSUPPORTED_AUDIO
@@ -25,7 +25,6 @@ class WorkerError(Exception):
     """A job failed in a way its caller can read; `str(error)` is the message."""
 
     code: ClassVar[str]
-    retryable: ClassVar[bool] = False
 
     @property
     def reply(self) -> str:
@@ -49,7 +48,6 @@ class FetchFailedError(WorkerError):
     """The source could not be read; trying again may help."""
 
     code = "FETCH_FAILED"
-    retryable = True
 
 
 class AudioTooLargeError(WorkerError):

@@ -10,10 +10,6 @@ class Segment:
     start: float
     end: float
 
-    @property
-    def duration(self) -> float:
-        return self.end - self.start
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:
