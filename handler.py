@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from worker import heartbeat
 from worker.activation import activate, choose_project
 from worker.errors import StartupError
 from worker.settings import Settings
@@ -38,7 +39,8 @@ def prepare() -> dict[str, Any]:
     set_up_logging(settings.log_level)
     volume = settings.layout
     project = choose_project(volume, settings.project)
-    activate(volume, project)
+    generation = activate(volume, project)
+    heartbeat.start(volume, generation.id)
 
     for name, value in SDK_SETTINGS.items():
         os.environ.setdefault(name, value)

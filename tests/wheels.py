@@ -100,7 +100,10 @@ class Checkout:
         folder.mkdir(parents=True, exist_ok=True)
         contents = {
             "project": {"python": ["3.11", "3.12"], "defaults": {}, "samples": ["sample.wav"]},
-            "dependencies": {"packages": packages, "imports": imports},
+            "dependencies": {
+                "groups": [{"name": "base", "packages": packages}],
+                "imports": imports,
+            },
             "models": {"models": list(models)},
         }
         for name, content in contents.items():

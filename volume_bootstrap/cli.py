@@ -1,53 +1,142 @@
 """``python -m volume_bootstrap``: stdout is data, stderr is progress."""
 
 import logging
-import os
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
+from typer.exceptions import TyperException
 
+from volume_bootstrap import cli_deps, cli_models, console, dependencies, maintenance
+from volume_bootstrap.cli_options import (
+    AnyProjects,
+    AsJson,
+    DryRun,
+    Force,
+    Mirror,
+    Projects,
+    Quick,
+    Quiet,
+    VariantOption,
+    Verbose,
+    VolumeOption,
+    begin,
+    chosen,
+    read_projects,
+)
 from volume_bootstrap.errors import ProvisionError
-from volume_bootstrap.layout import Volume, running_python
+from volume_bootstrap.generations import KEPT
+from volume_bootstrap.layout import Volume
 from volume_bootstrap.lock import writing
-from volume_bootstrap.project import read_project
+from volume_bootstrap.maintenance import ProjectStatus
+from volume_bootstrap.project import Project
 from volume_bootstrap.setup import Outcome, set_up
 
-MOUNTS = (Path("/runpod-volume"), Path("/workspace"))
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-
-@app.callback()
-def provisioner() -> None:
-    """Fill a network volume with what the speech worker needs."""
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Fill a network volume with what the speech worker needs.",
+)
+app.add_typer(cli_deps.app, name="deps")
+app.add_typer(cli_models.app, name="models")
 
 
 @app.command()
 def setup(
-    project: Annotated[list[str], typer.Option(help="Folder under projects/; repeatable.")],
-    volume: Annotated[
-        Path | None,
-        typer.Option(help="The volume. Default: SPEECH_VOLUME, /runpod-volume, /workspace."),
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only errors.")] = False,
+    project: Projects,
+    volume: VolumeOption = None,
+    variant: VariantOption = None,
+    mirror: Mirror = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Bring the volume up to date with one project or more; nothing is done twice."""
-    _set_up_logging(verbose=verbose, quiet=quiet)
-    target = Volume(_find_volume(volume), cache=_model_cache())
+    target = begin(volume, verbose=verbose, quiet=quiet)
     # All are read before the first changes anything.
-    described = [read_project(name, running_python()) for name in project]
+    described = read_projects(project)
+
+    def plan(each: Project) -> dependencies.Plan:
+        return dependencies.plan(target, each, variant=variant, mirror=mirror, force=force)
+
+    if dry_run:
+        _show_plans(target, [plan(each) for each in described], force=force, as_json=as_json)
+        return
+    results = []
     with writing(target):
         for each in described:
             started = time.perf_counter()
-            outcome = set_up(target, each)
-            _print(each.name, target, outcome, time.perf_counter() - started)
+            outcome = set_up(target, plan(each), force=force)
+            results.append((outcome, time.perf_counter() - started))
+    if as_json:
+        console.print_json([{**asdict(outcome), "seconds": s} for outcome, s in results])
+        return
+    for outcome, seconds in results:
+        _show_outcome(target, outcome, seconds)
+
+
+@app.command()
+def status(
+    volume: VolumeOption = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what lies on the volume, who uses it, and what room is left."""
+    target = begin(volume, verbose=verbose, quiet=quiet)
+    found = maintenance.status(target)
+    if as_json:
+        console.print_json(found)
+        return
+    free, total = console.size(found.free_bytes), console.size(found.total_bytes)
+    console.print_lines(
+        f"{found.root}: {free} of {total} free",
+        f"  writer    {found.writer or 'none'}",
+        f"  workers   {sum(found.workers.values())}",
+    )
+    for each in found.projects:
+        console.print_lines(*_project_lines(each, found.workers))
+
+
+@app.command()
+def verify(
+    project: AnyProjects = None,
+    quick: Quick = False,
+    volume: VolumeOption = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare packages and models with their records: every SHA-256, and each bad file's name."""
+    target = begin(volume, verbose=verbose, quiet=quiet)
+    names = chosen(target, project)
+    console.report(maintenance.verify(target, names, quick=quick), as_json=as_json)
+
+
+@app.command()
+def clean(
+    keep: Annotated[int, typer.Option(min=1, help="Generations of each project that stay.")] = KEPT,
+    volume: VolumeOption = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Remove what nothing needs: old generations, left-overs of kills, replaced models."""
+    target = begin(volume, verbose=verbose, quiet=quiet)
+    if dry_run:
+        _show_removed(_sizes(target, keep), "would be removed", as_json=as_json)
+        return
+    with writing(target):
+        sizes = _sizes(target, keep)
+        maintenance.clean(target, list(sizes))
+    _show_removed(sizes, "removed", as_json=as_json)
 
 
 def main() -> None:
@@ -55,59 +144,67 @@ def main() -> None:
     # A pod is stopped with it: what was started ends with us, temporary folders go.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        sys.exit(console.fail(f"{error.format_message()} Try --help.", 1))
+    except typer.Abort:
+        sys.exit(console.fail("interrupted; the volume serves what it served before.", 130))
     except ProvisionError as error:
-        sys.exit(_fail(str(error), 1))
+        sys.exit(console.fail(str(error), 1))
     except OSError as error:
-        sys.exit(_fail(f"{error.filename or 'A file'}: {error.strerror or error}", 1))
+        sys.exit(console.fail(f"{error.filename or 'A file'}: {error.strerror or error}", 1))
     except Exception as error:
         logging.getLogger(__name__).exception("unexpected")
-        sys.exit(_fail(f"unexpected {type(error).__name__}: {error}. Please report it.", 2))
+        message = f"unexpected {type(error).__name__}: {error}. Please report it."
+        sys.exit(console.fail(message, 2))
 
 
-def _fail(message: str, code: int) -> int:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {message}", markup=False)
-    return code
+def _show_plans(
+    volume: Volume, plans: list[dependencies.Plan], *, force: bool, as_json: bool
+) -> None:
+    projects = [plan.project for plan in plans]
+    if as_json:
+        packages = [cli_deps.plan_as_json(plan) for plan in plans]
+        models = cli_models.plans_as_json(volume, projects, force=force)
+        console.print_json({"packages": packages, "models": models})
+        return
+    cli_deps.show(volume, plans, as_json=False)
+    cli_models.show(volume, projects, force=force, as_json=False)
 
 
-def _find_volume(given: Path | None) -> Path:
-    if given is None and (named := os.environ.get("SPEECH_VOLUME")):
-        given = Path(named)
-    if given is not None:
-        if given.exists() and not given.is_dir():
-            raise ProvisionError(f"{given} is not a folder; give the folder that is the volume.")
-        return given.absolute()
-    for mount in MOUNTS:
-        if mount.is_dir():
-            return mount
-    raise ProvisionError(
-        "No volume: give --volume or set SPEECH_VOLUME; neither /runpod-volume nor /workspace "
-        "exists here."
-    )
-
-
-def _model_cache() -> Path | None:
-    """Where the worker looks for models, too, when this variable is set."""
-    named = os.environ.get("MODELSCOPE_CACHE")
-    return Path(named).absolute() if named else None
-
-
-def _print(project: str, volume: Volume, outcome: Outcome, seconds: float) -> None:
+def _show_outcome(volume: Volume, outcome: Outcome, seconds: float) -> None:
     done = f"set up in {seconds:.1f} s" if outcome.changed else "nothing to do"
-    lines = [f"{project} on {volume.root}: {done}"]
-    lines.append(f"  packages  {outcome.num_packages} in generation {outcome.generation}")
-    for model in outcome.models:
-        size = sum(file.size for file in model.files) / 1e6
-        lines.append(
-            f"  model     {model.alias}  {model.id}  {size:.1f} MB  "
-            f"ONNX within {model.parity:.1e} of torch"
-        )
-    typer.echo("\n".join(lines))
-
-
-def _set_up_logging(*, verbose: bool, quiet: bool) -> None:
-    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
-    handler = RichHandler(
-        console=Console(stderr=True), show_path=False, show_level=False, markup=False
+    generation = outcome.generation
+    console.print_lines(
+        f"{generation.project} on {volume.root}: {done}",
+        f"  packages  {cli_deps.generation_line(generation)}",
+        *(cli_models.model_line(record) for record in outcome.models),
     )
-    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+
+
+def _project_lines(each: ProjectStatus, workers: dict[str, int]) -> list[str]:
+    now = each.active
+    lines = [each.name]
+    lines.append(f"  packages  {cli_deps.generation_line(now) if now else 'none'}")
+    older = [g.id for g in each.generations if now is None or g.id != now.id]
+    lines.append(f"  others    {', '.join(older) or 'none'}")
+    used = [f"{workers[g.id]} on {g.id}" for g in each.generations if g.id in workers]
+    lines.append(f"  workers   {', '.join(used) or 'none'}")
+    lines += (
+        [cli_models.model_line(record) for record in each.manifest.models] if each.manifest else []
+    )
+    return lines
+
+
+def _sizes(volume: Volume, keep: int) -> dict[Path, int]:
+    return {path: maintenance.size_of(path) for path in maintenance.removable(volume, keep)}
+
+
+def _show_removed(sizes: dict[Path, int], what: str, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json([{"path": path, "size_bytes": size} for path, size in sizes.items()])
+        return
+    rows = [(str(path), console.size(size)) for path, size in sizes.items()]
+    if rows:
+        console.print_table(("path", ">size"), rows)
+    console.print_lines(f"{len(rows)} {what}, {console.size(sum(sizes.values()))}")

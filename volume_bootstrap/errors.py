@@ -7,7 +7,8 @@
     ├── ToolError           a program that was started failed
     ├── DependencyError     packages do not resolve, install or import
     ├── SourceError         a source did not give a model's files
-    └── ModelError          a model's files are wrong, or no source gave them
+    ├── ModelError          a model's files are wrong, or no source gave them
+    └── DamageError         files on the volume are not as they were provisioned
 
 Anything else is a defect of the provisioner; exit code 2.
 """
@@ -35,3 +36,7 @@ class SourceError(ProvisionError):
 
 class ModelError(ProvisionError):
     """A model's files are wrong, or no source gave them."""
+
+
+class DamageError(ProvisionError):
+    """Files on the volume are not as they were provisioned."""

@@ -6,14 +6,19 @@ a model needs exporting, and are gone afterwards.
 
 import json
 import logging
+import os
 import sys
 import tempfile
+from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from volume_bootstrap.dependencies import resolve
 from volume_bootstrap.errors import DependencyError, ModelError, ToolError
+from volume_bootstrap.files import digest_of, remove
+from volume_bootstrap.layout import Volume
 from volume_bootstrap.project import ROOT
 from volume_bootstrap.runner import QUIET_ENVIRONMENT, run
 from volume_bootstrap.uv_tool import Uv, find_uv
@@ -29,6 +34,20 @@ FUNASR = "funasr==1.4.16"
 """Only two of its modules are imported, which need torch alone: it comes without its needs."""
 TOLERANCE = 1e-4
 """Largest difference between the ONNX file and the torch original that passes."""
+READ = {"fsmn_vad": ("model.pt", "am.mvn", "config.yaml"), "campplus": ("*.pt", "*.bin")}
+"""Files that a network is made of; a change of another asks for no new export."""
+
+
+def recipe(network: str, digests: Mapping[str, str]) -> str:
+    """Digest of all that an export depends on: while it is the same, so is the ONNX file.
+
+    Parameters
+    ----------
+    network : name of a function of `volume_bootstrap.networks`.
+    digests : SHA-256 of the model's files, by path.
+    """
+    read = {p: d for p, d in digests.items() if any(fnmatch(p, name) for name in READ[network])}
+    return digest_of(RECIPE, TORCH, ONNX, FUNASR, network, read)
 
 
 class Exporter:
@@ -36,12 +55,16 @@ class Exporter:
 
     Parameters
     ----------
+    volume : the volume that is filled: while its lock is held, nobody else uses the folder.
     generation : the project's packages: the ONNX Runtime that the jobs will use judges the export.
     """
 
-    def __init__(self, generation: Path) -> None:
+    def __init__(self, volume: Volume, generation: Path) -> None:
         self._generation = generation
-        self._tools = tempfile.TemporaryDirectory(prefix="speech-export-")
+        # Not on the volume, which may be slow and small, but under a name that the next run finds:
+        # a killed one leaves torch there.
+        owner = digest_of(str(volume.root), os.getuid())[:12]
+        self._tools = Path(tempfile.gettempdir()) / f"speech-export-{owner}"
         self._filled = False
 
     def __enter__(self) -> Self:
@@ -53,7 +76,7 @@ class Exporter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._tools.cleanup()
+        remove(self._tools)
 
     def export(self, network: str, weights: Path, target: Path) -> float:
         """Export one network and compare it with the original.
@@ -79,12 +102,13 @@ class Exporter:
             self._fill()
             self._filled = True
         # Not by PYTHONPATH, where a colon in a path would split it.
-        folders = [str(ROOT), str(self._generation), self._tools.name]
+        folders = [str(ROOT), str(self._generation), str(self._tools)]
         program = (
             f"import sys; sys.path[:0] = {folders!r}\n"
             "from volume_bootstrap.networks import main; main(*sys.argv[1:])"
         )
         command = [sys.executable, "-I", "-c", program, network, str(weights), str(target)]
+        remove(target)  # never into a file that another version may share
         try:
             output = run(command, QUIET_ENVIRONMENT)
         except ToolError as error:
@@ -99,10 +123,12 @@ class Exporter:
 
     def _fill(self) -> None:
         logger.info("installing %s for the export", TORCH)
+        remove(self._tools)
+        self._tools.mkdir(mode=0o700)
         uv = find_uv()
         try:
             pins, backend = resolve_torch(uv)
-            target = ("--target", self._tools.name, "--no-deps", "--quiet", *backend)
+            target = ("--target", str(self._tools), "--no-deps", "--quiet", *backend)
             lines = [f"{name}=={version}" for name, version in pins.items()]
             uv("install", *target, "-r", "-", text="\n".join([*lines, FUNASR]))
         except ToolError as error:

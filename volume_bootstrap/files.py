@@ -1,10 +1,18 @@
 """Digests, and writes that are whole or not there at all."""
 
+import ctypes
+import errno
 import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+"""What renameat2(2) answers where the kernel or the file system cannot exchange two names."""
 
 
 def sha256_of(path: Path) -> str:
@@ -35,6 +43,19 @@ def copy_file(source: Path, target: Path) -> None:
     move_file(partial, target)
 
 
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system refuses, copy it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # A link to a symbolic link would dangle: caches of hubs are full of them.
+    source = source.resolve(strict=True)
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        raise
+    except OSError:
+        copy_file(source, target)
+
+
 def move_file(source: Path, target: Path) -> None:
     """Flush a file to the disk, then give it another name; what had the name is replaced."""
     with source.open("rb") as file:
@@ -43,9 +64,72 @@ def move_file(source: Path, target: Path) -> None:
     source.replace(target)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def point(link: Path, target: str) -> None:
     """Make `link` a symbolic link to `target`, in one step whether it was there or not."""
     partial = link.with_name(link.name + ".partial")
     partial.unlink(missing_ok=True)
     partial.symlink_to(target)
     partial.replace(link)
+
+
+def replace_folder_by_link(path: Path, aside: Path) -> None:
+    """Move a folder to `aside` and leave a relative link to it, while others read in it.
+
+    `path` resolves at every moment, on file systems that can exchange two names; on others it is
+    away between two calls.
+
+    Raises
+    ------
+    FileExistsError
+        `aside` is there already.
+    """
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    target = os.path.relpath(aside, path.parent)
+    if aside.is_symlink():  # of a run that was killed before the exchange
+        aside.unlink()
+    # Read from where `path` is, the link names the place where it lies itself: after the
+    # exchange the folder is there.
+    aside.symlink_to(target)
+    if not _exchange(path, aside):
+        aside.unlink()
+        path.rename(aside)
+        point(path, target)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; say whether the file system can."""
+    try:
+        renameat2 = _LIBC.renameat2
+    except AttributeError:  # not Linux, or a C library without it
+        return False
+    names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    if renameat2(*names, _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(one))
+
+
+def flush(folder: Path) -> None:
+    """Write what the folder's file system still holds in memory to the disk: syncfs(2).
+
+    One call for any number of files; a power cut afterwards finds them whole.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if not hasattr(_LIBC, "syncfs"):  # not Linux
+            os.sync()
+        elif _LIBC.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)

@@ -11,8 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 """Raised when a manifest changes in a way that an older worker would misread."""
+
+WORKER_BEAT_S = 30.0
+WORKER_DEAD_AFTER_S = 300.0
+"""Silence after which a worker is taken for gone: many beats, for slow network volumes."""
 
 
 class LayoutError(Exception):
@@ -53,6 +57,11 @@ class Volume:
     def metadata(self) -> Path:
         return self.root / ".metadata"
 
+    @property
+    def workers(self) -> Path:
+        """Folder with a file for each worker that runs: its name is touched while it lives."""
+        return self.metadata / "workers"
+
     def manifest(self, project: str) -> Path:
         return self.metadata / f"{project}-py{self.python}.json"
 
@@ -68,37 +77,50 @@ class Volume:
 class Generation:
     """What one folder of dependencies holds: its ``generation.json``.
 
-    `packages` are installed in it. `image_packages` were left out because the
+    `packages` are installed in it, from the files that ``pylock.toml`` beside
+    it names with their SHA-256. `image_packages` were left out because the
     image holds them; the generation was resolved against exactly these
     versions. `inputs` is a digest of all that the resolution was asked for.
+    `built` is the time in UTC, as ISO 8601.
     """
 
     id: str
     project: str
+    variant: str | None
     python: str
     abi: str
     inputs: str
     packages: dict[str, str]
     image_packages: dict[str, str]
     imports: tuple[str, ...]
+    built: str
+    num_files: int
+    num_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One file of a model: path relative to its folder, size in bytes, SHA-256."""
+    """One file of a model: path relative to its folder, size in bytes, SHA-256.
+
+    `mtime_ns` is when it was last written, as it was when the SHA-256 was read: while size and time
+    are the same, so is the file, unless somebody meant to deceive.
+    """
 
     path: str
     size: int
     sha256: str
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """One model on the volume.
 
-    `folder` is relative to the folder of models. `runtime` is the file the
-    worker loads. `parity` is the largest absolute difference between it and
-    the original network, as measured when it was exported.
+    `folder` is relative to the folder of models. `runtime` is the file that was
+    exported for the worker to load; a model without one is loaded from its
+    folder. `parity` is the largest absolute difference between it and the
+    original network, as measured when it was exported, and `export` a digest of
+    what it was exported from and with.
     """
 
     alias: str
@@ -108,10 +130,10 @@ class ModelRecord:
     licence: str
     source: str
     folder: str
-    runtime: str
     files: tuple[ModelFile, ...]
+    runtime: str | None
     parity: float | None
-    inputs: str
+    export: str | None
 
     @property
     def reference(self) -> str:
@@ -120,8 +142,17 @@ class ModelRecord:
 
     @property
     def runtime_file(self) -> ModelFile:
-        """The file the worker loads."""
-        return next(f for f in self.files if f.path == self.runtime)
+        """The file that was exported.
+
+        Raises
+        ------
+        LayoutError
+            The model is loaded from its folder.
+        """
+        for file in self.files:
+            if file.path == self.runtime:
+                return file
+        raise LayoutError(f"model {self.alias} has no exported file.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +206,10 @@ def read_manifest(path: Path) -> Manifest:
             for m in record["models"]
         )
         for model in models:
-            texts = (model.alias, model.id, model.task, model.folder, model.runtime)
+            texts = (model.alias, model.id, model.task, model.folder, model.runtime or "")
             if not all(isinstance(text, str) for text in texts):
                 raise LayoutError(f"{path} is damaged: a model's fields are no texts.")
-            if model.runtime not in {f.path for f in model.files}:
+            if model.runtime not in {None, *(f.path for f in model.files)}:
                 raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
         return Manifest(**{**record, "models": models})
     except (KeyError, TypeError) as error:

@@ -32,7 +32,12 @@ def writing(volume: Volume) -> Iterator[None]:
     """Hold the volume's lock; wait for a holder that lives, take over from one that died."""
     path = volume.metadata / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    owner = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+    owner = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+        "token": uuid.uuid4().hex,
+    }
     waiting_for = ""
     while not _create(path, owner):
         holder = _read(path)
@@ -55,6 +60,12 @@ def writing(volume: Volume) -> Iterator[None]:
         _remove(path, owner)
 
 
+def holder(volume: Volume) -> str | None:
+    """Name who is writing to the volume, if anyone holds its lock."""
+    found = _read(volume.metadata / "lock")
+    return None if found is None else _name(found)
+
+
 def _create(path: Path, owner: dict[str, Any]) -> bool:
     """Create the lock with its content in one step: a link to a whole file."""
     draft = path.with_name(f"lock.{owner['token']}")
@@ -73,12 +84,25 @@ def _read(path: Path) -> dict[str, Any] | None:
         holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError:
+        # Nobody writes such a lock; it goes by its silence.
+        return {"host": "an unknown machine", "pid": 0, "started": None, "token": "damaged"}
     return holder
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this machine started, in ticks; none if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name, in parentheses, may hold anything; the start is the twentieth field after it.
+    return stat.rpartition(")")[2].split()[19]
 
 
 def _is_dead(path: Path, holder: dict[str, Any]) -> bool:
     if holder["host"] == socket.gethostname():
-        return not Path(f"/proc/{holder['pid']}").exists()
+        return bool(_started(holder["pid"]) != holder["started"])
     # Both times are the file server's: clocks of two machines need not agree.
     probe = path.with_name(f"lock.{uuid.uuid4().hex}")
     probe.touch()

@@ -1,20 +1,74 @@
-"""A project's models on the volume: fetched, verified, exported, recorded."""
+"""A project's models on the volume: fetched, verified, exported, recorded.
 
+A version of a model is a folder that never changes once it has its name, the
+digest of its files. So nothing that is served changes before the manifest is
+written, which names other folders from then on.
+"""
+
+import errno
+import json
 import logging
-import shutil
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from volume_bootstrap import files, sources
-from volume_bootstrap.errors import ModelError, SourceError
-from volume_bootstrap.export import RECIPE, Exporter
+from volume_bootstrap import adoption, files
+from volume_bootstrap.errors import ModelError
+from volume_bootstrap.export import Exporter, recipe
+from volume_bootstrap.gathering import Gathered, gather, gathered_before, mark, partial_folder
+from volume_bootstrap.integrity import Damage
 from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
-from volume_bootstrap.project import FileEntry, ModelEntry
+from volume_bootstrap.progress import Progress
+from volume_bootstrap.project import ModelEntry
+from volume_bootstrap.sources.transfer import RECORD
+from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
 
 RUNTIME = "model.onnx"
 """The exported file, beside the weights it comes from."""
+MODELS_AT_ONCE = 3
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+Action = Literal["keep", "adopt", "download", "export"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """What is to be done for a model, and why; `size_bytes` where it is known without asking."""
+
+    entry: ModelEntry
+    action: Action
+    reason: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """A plan, and the record of the version that serves already, or whose weights do."""
+
+    plan: ModelPlan
+    record: ModelRecord | None = None
+
+
+def plan(
+    volume: Volume,
+    entries: Sequence[ModelEntry],
+    recorded: Sequence[ModelRecord],
+    *,
+    force: bool = False,
+) -> list[ModelPlan]:
+    """Say what `provision` would do; nothing is changed and no source asked.
+
+    Parameters
+    ----------
+    recorded : models that the volume's manifests tell of.
+    force : fetch each model anew, whatever is there.
+    """
+    return [_look(volume, entry, recorded, force=force).plan for entry in entries]
 
 
 def provision(
@@ -22,120 +76,294 @@ def provision(
     entries: Sequence[ModelEntry],
     recorded: Sequence[ModelRecord],
     generation: Path,
+    *,
+    force: bool = False,
 ) -> tuple[tuple[ModelRecord, ...], bool]:
     """Bring each model up to date; what is there and whole stays as it is.
+
+    Everything is in its place afterwards, but serves only once the manifest names it.
 
     Parameters
     ----------
     recorded : models that the volume's manifests tell of.
     generation : the project's packages, which the exports are judged with.
+    force : fetch each model anew, whatever is there.
 
     Returns
     -------
-    What the manifest is to tell now, in the order of `entries`; and whether anything was fetched.
+    What the manifest is to tell now, in the order of `entries`; and whether any model changed.
 
     Raises
     ------
     ModelError
-        No source gives a model's files, or they are not the ones they should be.
+        No source gives a model's files, they are not the ones they should be, or the volume is
+        full.
     """
-    records = {}
-    before = {record.inputs: record for record in recorded}
-    missing = []
-    for entry in entries:
-        record = before.get(_inputs(entry))
-        if record is not None and _is_whole(volume, record):
-            records[entry.alias] = record
-        else:
-            missing.append(entry)
-    # Nothing gets its final name before everything is there: while one model fails, the others
-    # stay as the manifest tells. The sources come first, because the export is dear.
-    sources_used = {entry.alias: _fetch(entry, _partial(volume, entry)) for entry in missing}
-    if missing:
-        with Exporter(generation) as exporter:
-            for entry in missing:
-                records[entry.alias] = _export(
-                    entry, _partial(volume, entry), sources_used[entry.alias], exporter
-                )
-    for entry in missing:
-        _switch(_partial(volume, entry), volume.models / entry.folder, records[entry.alias])
+    stage("verify")
+    findings = [_look(volume, entry, recorded, force=force) for entry in entries]
+    records = {
+        finding.plan.entry.alias: finding.record
+        for finding in findings
+        if finding.record is not None and finding.plan.action == "keep"
+    }
+    missing = [finding for finding in findings if finding.plan.action != "keep"]
+    try:
+        # The sources come first, because the export is dear.
+        gathered = _gather_all(volume, missing, force=force)
+        with Exporter(volume, generation) as exporter:
+            for finding, found in zip(missing, gathered, strict=True):
+                entry = finding.plan.entry
+                folder = partial_folder(volume, entry, force=force)
+                records[entry.alias] = _finish(volume, entry, folder, found, exporter)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise ModelError(
+            f"There is no room left for the models on {volume.models}: {error.strerror}. Free some "
+            "or enlarge the volume, and run this again: what was fetched stays."
+        ) from error
     return tuple(records[entry.alias] for entry in entries), bool(missing)
 
 
-def _inputs(entry: ModelEntry) -> str:
-    return files.digest_of(RECIPE, entry.model_dump())
+def publish(volume: Volume, records: Sequence[ModelRecord]) -> None:
+    """Point the names that modelscope and funasr look for to the versions of `records`.
+
+    A real folder of that name, from another tool, is moved aside while the name goes on
+    resolving.
+    """
+    for record in records:
+        link = volume.models / "hub" / record.id
+        target = os.path.relpath(volume.models / record.folder, link.parent)
+        if link.is_symlink() and os.readlink(link) == target:  # noqa: PTH115 - the text counts
+            continue
+        if link.is_dir() and not link.is_symlink():
+            aside = _free_name(adoption.versions(volume, record.id), "old")
+            files.replace_folder_by_link(link, aside)
+            logger.info("%s was moved to %s: a link to the verified version is there", link, aside)
+        files.point(link, target)
+        logger.info("%s points to %s", link, target)
 
 
-def _is_whole(volume: Volume, record: ModelRecord) -> bool:
-    folder = volume.models / record.folder
-    for file in record.files:
-        path = folder / file.path
-        if not path.is_file() or files.sha256_of(path) != file.sha256:
-            logger.info("%s: %s is missing or damaged", record.alias, file.path)
-            return False
-    return True
+def verify(volume: Volume, records: Sequence[ModelRecord], *, quick: bool) -> list[Damage]:
+    """Compare each file of the models with its record.
+
+    Parameters
+    ----------
+    quick : compare sizes and times; else SHA-256.
+    """
+    files_of = [
+        (record.alias, volume.models / record.folder / file.path, file)
+        for record in records
+        for file in record.files
+    ]
+    with ThreadPoolExecutor() as pool:
+        problems = pool.map(lambda item: _problem(*item[1:], quick=quick), files_of)
+        return [
+            Damage(alias, path, problem)
+            for (alias, path, _), problem in zip(files_of, problems, strict=True)
+            if problem
+        ]
 
 
-def _partial(volume: Volume, entry: ModelEntry) -> Path:
-    """Return where a model is put together: beside its folder, so that a rename moves it."""
-    folder = volume.models / entry.folder
-    return folder.with_name(folder.name + ".partial")
+def unused(volume: Volume, records: Sequence[ModelRecord]) -> list[Path]:
+    """List versions, unfinished ones and links to them that none of `records` names.
+
+    Of what other tools put there, only what was moved aside.
+    """
+    used = {volume.models / record.folder for record in records}
+    found = []
+    for folder in sorted((volume.models / "hub").glob("*/.*/*")):
+        if folder.is_symlink() or not folder.is_dir() or folder in used:
+            continue
+        public = folder.parent.with_name(folder.parent.name.removeprefix("."))
+        if public.is_symlink() and public.resolve() == folder.resolve():
+            found.append(public)
+        found.append(folder)
+    return found
 
 
-def _export(entry: ModelEntry, folder: Path, source: str, exporter: Exporter) -> ModelRecord:
-    logger.info("%s: exporting to ONNX", entry.alias)
-    parity = exporter.export(entry.export, folder, folder / RUNTIME)
-    kept = [*(file.path for file in entry.files), RUNTIME]
-    return ModelRecord(
-        alias=entry.alias,
-        id=entry.id,
-        revision=entry.revision,
-        task=entry.task,
-        licence=entry.licence,
-        source=source,
-        folder=entry.folder,
-        runtime=RUNTIME,
-        files=tuple(_describe(folder, path) for path in kept),
-        parity=parity,
-        inputs=_inputs(entry),
+def _look(
+    volume: Volume, entry: ModelEntry, recorded: Sequence[ModelRecord], *, force: bool
+) -> _Finding:
+    """Find the least that has to be done for a model."""
+    if force:
+        return _Finding(ModelPlan(entry, "download", "it is to be fetched anew", None))
+    weights: ModelRecord | None = None
+    damaged = ""
+    known = {record.folder for record in recorded}
+    beside = (r for r in adoption.records_beside(volume, entry.id) if r.folder not in known)
+    for record in [*recorded, *beside]:
+        if not _holds(record, entry):
+            continue
+        current = _refreshed(volume, record)
+        if current is None:
+            damaged = f"{record.folder} is damaged"
+        elif record.export == _recipe(entry, _originals(record)):
+            named = replace(current, alias=entry.alias, task=entry.task, licence=entry.licence)
+            return _Finding(ModelPlan(entry, "keep", "it is whole", _size(record)), named)
+        else:
+            weights = weights or current
+    if weights is not None:
+        reason = "its weights are there, the ONNX file would be another"
+        return _Finding(ModelPlan(entry, "export", reason, _size(weights)), weights)
+    for folder in adoption.candidates(volume, entry):
+        if all((folder / file.path).is_file() for file in entry.files):
+            size = sum((folder / file.path).stat().st_size for file in entry.files)
+            reason = f"{folder} holds it, to be verified" + (f"; {damaged}" if damaged else "")
+            return _Finding(ModelPlan(entry, "adopt", reason, size or None))
+    return _Finding(ModelPlan(entry, "download", damaged or "it is not on the volume", None))
+
+
+def _holds(record: ModelRecord, entry: ModelEntry) -> bool:
+    """Whether a record's original files are those of the entry."""
+    originals = _originals(record)
+    wanted = {file.path: file.sha256 for file in entry.files} or dict.fromkeys(originals)
+    return (
+        (record.id, record.revision) == (entry.id, entry.revision)
+        and originals.keys() == wanted.keys()
+        and all(digest in {None, originals[path]} for path, digest in wanted.items())
     )
 
 
-def _switch(partial: Path, folder: Path, record: ModelRecord) -> None:
-    """Give the files their names, each in one step: a worker finds the old or the new one."""
+def _originals(record: ModelRecord) -> dict[str, str]:
+    """SHA-256 of what was fetched, by path."""
+    return {file.path: file.sha256 for file in record.files if file.path != record.runtime}
+
+
+def _recipe(entry: ModelEntry, digests: dict[str, str]) -> str | None:
+    return recipe(entry.export, digests) if entry.export else None
+
+
+def _size(record: ModelRecord) -> int:
+    return sum(file.size for file in record.files)
+
+
+def _refreshed(volume: Volume, record: ModelRecord) -> ModelRecord | None:
+    """Return the record with the times of its files as they are; none if one is not whole.
+
+    A volume that was copied has other times: its files are hashed once.
+    """
+    current = []
     for file in record.files:
-        files.move_file(partial / file.path, folder / file.path)
-    shutil.rmtree(partial)
+        path = volume.models / record.folder / file.path
+        quick = _problem(path, file, quick=True)
+        if quick and (problem := _problem(path, file, quick=False)):
+            logger.info("%s: %s: %s", record.alias, path, problem)
+            return None
+        current.append(replace(file, mtime_ns=path.stat().st_mtime_ns))
+    return replace(record, files=tuple(current))
 
 
-def _fetch(entry: ModelEntry, folder: Path) -> str:
-    """Try the sources in order; say what the one that worked is called."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    reasons = []
-    for source in entry.sources:
-        name = sources.describe(source)
-        logger.info("%s: fetching from %s", entry.alias, name)
+def _problem(path: Path, file: ModelFile, *, quick: bool) -> str:
+    """Say what is wrong with a file, or nothing."""
+    try:
+        if not path.is_file():
+            return "missing"
+        status = path.stat()
+        if status.st_size != file.size:
+            return f"it has {status.st_size} bytes, {file.size} were fetched"
+        if quick:
+            return "" if status.st_mtime_ns == file.mtime_ns else "it was written since"
+        digest = files.sha256_of(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if digest == file.sha256 else f"its SHA-256 is {digest}, not {file.sha256}"
+
+
+def _gather_all(volume: Volume, missing: Sequence[_Finding], *, force: bool) -> list[Gathered]:
+    """Bring the files of several models together at once; report each that fails."""
+
+    def gather_one(finding: _Finding) -> Gathered | ModelError:
+        entry = finding.plan.entry
+        folder = partial_folder(volume, entry, force=force)
+        if finding.plan.action == "export" and finding.record is not None:
+            return _link_originals(volume, finding.record, folder)
         try:
-            sources.fetch(source, entry.files, folder)
-            for file in entry.files:
-                _check(folder, file)
-        except (SourceError, ModelError) as error:
-            reasons.append(f"{name}: {error}")
-        else:
-            return name
-    raise ModelError(f"No source gave model {entry.alias} ({entry.id}). " + " ".join(reasons))
+            return gather(volume, entry, folder, progress, force=force)
+        except ModelError as error:
+            return error
+
+    found: list[Gathered] = []
+    failures: list[str] = []
+    with Progress("models") as progress, ThreadPoolExecutor(MODELS_AT_ONCE) as pool:
+        try:
+            for result in pool.map(gather_one, missing):
+                if isinstance(result, ModelError):
+                    failures.append(str(result))
+                else:
+                    found.append(result)
+        except BaseException:
+            # The end of the run or a full disk: whoever downloads is not waited for.
+            progress.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+    if failures:
+        raise ModelError("\n".join(failures))
+    return found
 
 
-def _check(folder: Path, file: FileEntry) -> None:
-    digest = files.sha256_of(folder / file.path)
-    if file.sha256 is not None and digest != file.sha256:
-        raise ModelError(
-            f"{file.path} has SHA-256 {digest}, models.yaml says {file.sha256}; the source is "
-            "damaged or serves another file."
-        )
+def _link_originals(volume: Volume, record: ModelRecord, folder: Path) -> Gathered:
+    """Fill a folder with the weights of a version that is there."""
+    if (before := gathered_before(folder)) is not None:
+        return before
+    digests = _originals(record)
+    for path in digests:
+        files.remove(folder / path)
+        files.link_file(volume.models / record.folder / path, folder / path)
+    return mark(folder, Gathered(record.source, digests))
 
 
-def _describe(folder: Path, path: str) -> ModelFile:
-    return ModelFile(path, (folder / path).stat().st_size, files.sha256_of(folder / path))
+def _finish(
+    volume: Volume, entry: ModelEntry, folder: Path, gathered: Gathered, exporter: Exporter
+) -> ModelRecord:
+    """Export a model whose files are together, and give its folder the name of a version."""
+    digests = dict(gathered.digests)
+    record = ModelRecord(
+        alias=entry.alias, id=entry.id, revision=entry.revision, task=entry.task,
+        licence=entry.licence, source=gathered.source, folder="", files=(),
+        runtime=None, parity=None, export=_recipe(entry, digests),
+    )  # fmt: skip
+    if entry.export:
+        if RUNTIME in digests:
+            raise ModelError(
+                f"Model {entry.alias} has a {RUNTIME} of its own, where the exported file would "
+                "be; leave it out of `files` in models.yaml."
+            )
+        stage("export")
+        logger.info("%s: exporting to ONNX", entry.alias)
+        parity = exporter.export(entry.export, folder, folder / RUNTIME)
+        digests[RUNTIME] = files.sha256_of(folder / RUNTIME)
+        record = replace(record, runtime=RUNTIME, parity=parity)
+    adoption.tidy(folder, list(digests))
+    described = tuple(_describe(folder / path, path, digest) for path, digest in digests.items())
+    record = replace(record, files=described)
+    files.write_text(folder / RECORD, json.dumps(asdict(record)))
+    files.flush(folder)
+    stage("switch-models")
+    return _place(volume, folder, record)
+
+
+def _describe(file: Path, path: str, digest: str) -> ModelFile:
+    status = file.stat()
+    return ModelFile(path, status.st_size, digest, status.st_mtime_ns)
+
+
+def _place(volume: Volume, folder: Path, record: ModelRecord) -> ModelRecord:
+    """Give a whole folder its name; a version that is there and whole is left in its place."""
+    name = files.digest_of(sorted((file.path, file.sha256) for file in record.files))[:12]
+    place = folder.with_name(name)
+    if place.exists():
+        there = replace(record, folder=str(place.relative_to(volume.models)))
+        if not verify(volume, [there], quick=False) and (kept := _refreshed(volume, there)):
+            files.remove(folder)
+            return kept
+        # The one that is damaged may be in use: it stays until `clean`.
+        place = _free_name(place.parent, name)
+    folder.rename(place)
+    return replace(record, folder=str(place.relative_to(volume.models)))
+
+
+def _free_name(parent: Path, name: str) -> Path:
+    taken = {path.name for path in parent.glob(f"{name}-*")}
+    number = next(n for n in range(1, len(taken) + 2) if f"{name}-{n}" not in taken)
+    return parent / f"{name}-{number}"

@@ -60,9 +60,11 @@ def fsmn_vad(weights: Path, target: Path) -> float:
 
 def campplus(weights: Path, target: Path) -> float:
     """CAM++: `frames` [N, T, 80], the mean of each window subtracted -> `embedding` [N, 192]."""
-    files = list(weights.glob("*.pt"))
+    # Each of the published models names its file otherwise.
+    files = sorted(path for suffix in ("pt", "bin") for path in weights.glob(f"*.{suffix}"))
     if len(files) != 1:
-        raise FileNotFoundError(f"{weights} holds {len(files)} .pt files; expected one")
+        names = ", ".join(path.name for path in files) or "none"
+        raise FileNotFoundError(f"{weights} holds as .pt and .bin: {names}; expected one file")
     network = _camplus_network().eval()
     network.load_state_dict(torch.load(files[0], map_location="cpu", weights_only=True))
     inputs = [torch.randn(n, t, 80) * 2 for n, t in ((1, 148), (16, 148), (7, 298), (3, 48))]

@@ -1,10 +1,14 @@
 """``projects/<name>/``: what a volume is filled with, read and validated."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -12,6 +16,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from volume_bootstrap.errors import ProjectError
@@ -26,9 +31,23 @@ def _inside(path: str) -> str:
     return path
 
 
+def _requirement(line: str) -> str:
+    try:
+        Requirement(line)
+    except InvalidRequirement as error:
+        raise ValueError(f"{line!r} is not a requirement such as name==1.0: {error}") from error
+    return line
+
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, AfterValidator(_inside)]
 Alias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+ModelId = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$")
+]
+PackageLine = Annotated[str, AfterValidator(_requirement)]
+Variant = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]")]
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -39,18 +58,82 @@ class _Strict(BaseModel):
 
 
 class ProjectFile(_Strict):
-    """project.yaml: the Pythons it is built for, task defaults, samples to put on the volume."""
+    """project.yaml: the Pythons it is built for, task defaults, samples to put on the volume.
 
-    python: list[str] = Field(min_length=1)
-    defaults: dict[str, dict[str, Any]]
+    `extends` names a project whose groups, imports, models, defaults and samples come first;
+    `python` is needed where nothing is extended.
+    """
+
+    extends: str | None = None
+    python: list[str] = []
+    defaults: dict[str, dict[str, Any]] = {}
     samples: list[RelativePath] = []
 
 
-class DependenciesFile(_Strict):
-    """dependencies.yaml: pinned packages, and what must import once they are installed."""
+class Group(_Strict):
+    """Packages that are treated alike.
 
-    packages: list[str] = Field(min_length=1)
-    imports: list[str] = Field(min_length=1)
+    `index_url` is where the packages named here come from, in place of where pip looks;
+    `extra_index_urls` and `find_links` are looked at besides. They serve these packages alone: what
+    those need comes from where pip looks. `no_deps` ignores what the packages declare to need.
+    Groups of a higher `install_order` are installed later, over the files of earlier ones.
+    """
+
+    name: str
+    packages: list[PackageLine] = Field(min_length=1)
+    variants: list[Variant] = []
+    index_url: str | None = None
+    extra_index_urls: list[str] = []
+    find_links: list[str] = []
+    no_deps: bool = False
+    install_order: int = 0
+
+    @property
+    def has_own_index(self) -> bool:
+        return bool(self.index_url or self.extra_index_urls or self.find_links)
+
+    @property
+    def names(self) -> list[str]:
+        """Normalised names of the packages."""
+        return [canonicalize_name(Requirement(line).name) for line in self.packages]
+
+
+class DependenciesFile(_Strict):
+    """dependencies.yaml: groups of packages, and what must import once they are installed.
+
+    `variants` are ways to install the project, such as for CUDA and for the CPU; the first is the
+    default. A group without variants belongs to each.
+    """
+
+    variants: list[Variant] = []
+    groups: list[Group] = []
+    imports: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DependenciesFile":
+        for group in self.groups:
+            if unknown := set(group.variants) - set(self.variants):
+                raise ValueError(
+                    f"group {group.name} is for the variants {', '.join(sorted(unknown))}, which "
+                    f"`variants` does not list: {', '.join(self.variants) or 'none'}"
+                )
+        for variant in self.variants or (None,):
+            chosen = [group for group in self.groups if _belongs(group, variant)]
+            _refuse_twins("group", variant, [group.name for group in chosen])
+            lines = [Requirement(line) for group in chosen for line in group.packages]
+            named = [f"{canonicalize_name(r.name)} {r.marker or ''}".strip() for r in lines]
+            _refuse_twins("package", variant, named)
+        return self
+
+
+def _belongs(group: Group, variant: str | None) -> bool:
+    return not group.variants or variant in group.variants
+
+
+def _refuse_twins(kind: str, variant: str | None, names: list[str]) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        where = f" in variant {variant}" if variant else ""
+        raise ValueError(f"the {kind} {', '.join(sorted(twice))} stands twice{where}")
 
 
 class BundledSource(_Strict):
@@ -70,6 +153,57 @@ class WheelSource(_Strict):
     members: dict[RelativePath, RelativePath]
 
 
+class ModelScopeSource(_Strict):
+    """ModelScope's hub, or MODELSCOPE_ENDPOINT's; `id` and `revision`, else the model's."""
+
+    kind: Literal["modelscope"]
+    id: ModelId | None = None
+    revision: str | None = None
+
+
+class HuggingFaceSource(_Strict):
+    """Hugging Face's hub, or that of HF_ENDPOINT; `id` and `revision` by default the model's."""
+
+    kind: Literal["huggingface"]
+    id: ModelId | None = None
+    revision: str | None = None
+
+
+class S3Source(_Strict):
+    """Objects below a prefix, on any endpoint that speaks S3; credentials come from AWS_*."""
+
+    kind: Literal["s3"]
+    url: str = Field(pattern=r"^s3://[^/\s]+(/\S*)?$")
+    endpoint_url: HttpUrl | None = None
+
+
+class HttpsSource(_Strict):
+    """Files below an address: each is at ``<url>/<path>``."""
+
+    kind: Literal["https"]
+    url: HttpUrl
+
+
+class ArchiveSource(_Strict):
+    """Members of a zip or tar.gz; `members` maps a file to its member, by default its own path."""
+
+    kind: Literal["archive"]
+    url: HttpUrl
+    sha256: Sha256 | None = None
+    members: dict[RelativePath, RelativePath] = {}
+
+
+Source = (
+    ModelScopeSource
+    | HuggingFaceSource
+    | S3Source
+    | HttpsSource
+    | WheelSource
+    | ArchiveSource
+    | BundledSource
+)
+
+
 class FileEntry(_Strict):
     """One file of a model; its SHA-256 where somebody read it."""
 
@@ -78,23 +212,28 @@ class FileEntry(_Strict):
 
 
 class ModelEntry(_Strict):
-    """One model of models.yaml; `export` names how it becomes an ONNX file."""
+    """One model of models.yaml; `export` names how it becomes an ONNX file.
+
+    Without `files` it is all that its hub lists.
+    """
 
     alias: Alias
-    id: str = Field(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
+    id: ModelId
     revision: str | None = None
-    task: Literal["vad", "embedding"]
+    task: Literal["vad", "embedding", "asr", "punctuation", "speaker-change", "diarization"]
     licence: str
-    files: list[FileEntry] = Field(min_length=1)
-    sources: list[Annotated[BundledSource | WheelSource, Field(discriminator="kind")]] = Field(
-        min_length=1
-    )
-    export: Literal["fsmn_vad", "campplus"]
+    files: list[FileEntry] = []
+    sources: list[Annotated[Source, Field(discriminator="kind")]] = Field(min_length=1)
+    export: Literal["fsmn_vad", "campplus"] | None = None
 
-    @property
-    def folder(self) -> str:
-        """Where it lies in the folder of models: a layout each modelscope release finds."""
-        return f"hub/{self.id}"
+    @model_validator(mode="after")
+    def _listed(self) -> "ModelEntry":
+        kinds = {source.kind for source in self.sources}
+        if not self.files and (unlisted := kinds - {"modelscope", "huggingface"}):
+            raise ValueError(
+                f"`files` is missing: only a hub lists its files, not {', '.join(sorted(unlisted))}"
+            )
+        return self
 
 
 class ModelsFile(_Strict):
@@ -114,52 +253,157 @@ class ModelsFile(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The three files of a project."""
+    """The three files of a project, with what it extends."""
 
     name: str
     settings: ProjectFile
     dependencies: DependenciesFile
     models: tuple[ModelEntry, ...]
 
+    def choose_variant(self, wanted: str | None) -> str | None:
+        """Return `wanted`, or the default; none where the project has no variants.
+
+        Raises
+        ------
+        ProjectError
+            The project has no such variant.
+        """
+        variants = self.dependencies.variants
+        if wanted is None:
+            return variants[0] if variants else None
+        if wanted not in variants:
+            raise ProjectError(
+                f"Project {self.name} has no variant {wanted!r}; "
+                f"it has: {', '.join(variants) or 'none, so leave --variant out'}."
+            )
+        return wanted
+
+    def groups(self, variant: str | None) -> list[Group]:
+        """Groups of a variant, in the order in which they are installed."""
+        chosen = [group for group in self.dependencies.groups if _belongs(group, variant)]
+        return sorted(chosen, key=lambda group: group.install_order)
+
 
 def read_project(name: str, python: str, root: Path = ROOT) -> Project:
-    """Read ``projects/<name>/``.
+    """Read ``projects/<name>/`` and what it extends.
 
     Raises
     ------
     ProjectError
         There is no such project, a file is wrong, or it is not for this Python.
     """
-    projects = root / "projects"
-    folder = projects / name
-    known = sorted(p.parent.name for p in projects.glob("*/project.yaml"))
+    project = _read_project(name, root, extended_by=())
+    if python not in project.settings.python:
+        raise ProjectError(
+            f"Project {name} is for Python {', '.join(project.settings.python)}; this is {python}. "
+            "Run the provisioner with one of those."
+        )
+    known = {model.alias for model in project.models}
+    for task, options in project.settings.defaults.items():
+        models = options.get("models", {})
+        if unknown := set(models.values() if isinstance(models, dict) else [models]) - known:
+            raise ProjectError(
+                f"Project {name}: the defaults of {task} name the models "
+                f"{', '.join(map(repr, sorted(unknown)))}; models.yaml has: "
+                f"{', '.join(sorted(known)) or 'none'}."
+            )
+    return project
+
+
+def known_projects(root: Path = ROOT) -> list[str]:
+    """Names of the folders under ``projects/``."""
+    return sorted(path.parent.name for path in (root / "projects").glob("*/project.yaml"))
+
+
+def _read_project(name: str, root: Path, extended_by: tuple[str, ...]) -> Project:
+    known = known_projects(root)
     if name not in known:
-        raise ProjectError(f"There is no project {name!r}; projects/ holds: {', '.join(known)}.")
+        who = f"{extended_by[-1]} extends {name!r}, which is" if extended_by else f"{name!r} is"
+        raise ProjectError(f"{who} not a project; projects/ holds: {', '.join(known)}.")
+    if name in extended_by:
+        circle = " extends ".join([*extended_by, name])
+        raise ProjectError(f"Projects extend each other in a circle: {circle}.")
+    folder = root / "projects" / name
     project = Project(
         name,
         _read(folder / "project.yaml", ProjectFile),
         _read(folder / "dependencies.yaml", DependenciesFile),
         tuple(_read(folder / "models.yaml", ModelsFile).models),
     )
-    if python not in project.settings.python:
-        raise ProjectError(
-            f"Project {name} is for Python {', '.join(project.settings.python)}; this is {python}. "
-            "Run the provisioner with one of those."
-        )
+    if project.settings.extends is not None:
+        base = _read_project(project.settings.extends, root, (*extended_by, name))
+        project = _extend(base, project, folder)
+    for missing, value in (
+        ("project.yaml: `python` lists no version", project.settings.python),
+        ("dependencies.yaml: `groups` is empty", project.dependencies.groups),
+        ("dependencies.yaml: `imports` is empty", project.dependencies.imports),
+    ):
+        if not value:
+            raise ProjectError(f"{folder}/{missing}, and no extended project has any.")
     return project
+
+
+def _extend(base: Project, own: Project, folder: Path) -> Project:
+    """Put a project's own entries after, or by their name in place of, those it extends."""
+    try:
+        return Project(
+            own.name,
+            ProjectFile(
+                python=own.settings.python or base.settings.python,
+                defaults={**base.settings.defaults, **own.settings.defaults},
+                samples=_unique([*base.settings.samples, *own.settings.samples]),
+            ),
+            DependenciesFile(
+                variants=own.dependencies.variants or base.dependencies.variants,
+                groups=[
+                    *(g for g in base.dependencies.groups if not _is_replaced(g, own)),
+                    *own.dependencies.groups,
+                ],
+                imports=_unique([*base.dependencies.imports, *own.dependencies.imports]),
+            ),
+            tuple(
+                ModelsFile(
+                    models=[
+                        *(m for m in base.models if m.alias not in {o.alias for o in own.models}),
+                        *own.models,
+                    ]
+                ).models
+            ),
+        )
+    except ValidationError as error:
+        raise ProjectError(f"{folder} does not go with {base.name}: {_mistakes(error)}.") from error
+
+
+def _is_replaced(group: Group, project: Project) -> bool:
+    return any(
+        own.name == group.name and own.variants == group.variants
+        for own in project.dependencies.groups
+    )
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
 
 
 def _read(path: Path, schema: type[Schema]) -> Schema:
     try:
         content = yaml.safe_load(path.read_bytes())
-        return schema.model_validate(content)
+        # An extending project may have nothing of its own in a file.
+        return schema.model_validate({} if content is None else content)
     except FileNotFoundError as error:
         raise ProjectError(f"{path} does not exist.") from error
     except yaml.YAMLError as error:
         raise ProjectError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
-        mistakes = [
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}"
-            for e in error.errors(include_url=False)
-        ]
-        raise ProjectError(f"{path} is wrong: {'; '.join(mistakes)}.") from error
+        raise ProjectError(f"{path} is wrong: {_mistakes(error)}.") from error
+
+
+def _mistakes(error: ValidationError) -> str:
+    return "; ".join(
+        ": ".join(filter(None, [".".join(str(part) for part in e["loc"]), e["msg"]]))
+        for e in error.errors(include_url=False)
+    )
+
+
+PLACEHOLDER = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*):-(?P<default>[^}]*)\}")
+"""``${NAME:-default}`` in an index's address: a mirror of that index is named by a variable."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from volume_bootstrap.errors import ToolError
@@ -18,10 +18,10 @@ OLDER_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_U
 
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """The program, and the environment it runs in."""
+    """The program, and what is changed in the environment it runs in."""
 
     program: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str | None]
 
     def __call__(self, *arguments: str, text: str = "") -> str:
         """Run ``uv pip`` for this interpreter and return what it prints.
@@ -36,15 +36,57 @@ class Uv:
             [self.program, "pip", command, "--python", sys.executable, *rest],
             self.environment,
             text=text,
+            shows_progress=command == "install",
+        )
+
+    def prune_cache(self) -> None:
+        """Drop what uv's cache holds of no further use.
+
+        Raises
+        ------
+        ToolError
+            uv fails.
+        """
+        run([self.program, "cache", "prune"], self.environment)
+
+    def with_places(
+        self, index_url: str | None, extra_index_urls: Sequence[str], find_links: Sequence[str]
+    ) -> "Uv":
+        """Look for packages elsewhere.
+
+        Parameters
+        ----------
+        index_url : in place of everywhere that pip is configured to look.
+        extra_index_urls, find_links : besides.
+        """
+        now = {**os.environ, **self.environment}
+        places = dict.fromkeys(("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"), "")
+        if index_url is None:
+            for name in places:
+                places[name] = now.get(name) or now.get(OLDER_NAMES.get(name, "")) or ""
+        else:
+            places["UV_DEFAULT_INDEX"] = index_url
+        places["UV_INDEX"] = " ".join([*places["UV_INDEX"].split(), *extra_index_urls])
+        links = [link for link in places["UV_FIND_LINKS"].split(",") if link]
+        places["UV_FIND_LINKS"] = ",".join([*links, *find_links])
+        return replace(
+            self,
+            environment={
+                **self.environment,
+                **dict.fromkeys(OLDER_NAMES.values()),
+                **{name: value or None for name, value in places.items()},
+                "UV_INDEX_STRATEGY": "unsafe-best-match",
+            },
         )
 
 
-def find_uv(cache: Path | None = None) -> Uv:
+def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
     """Find uv and hand it pip's configuration.
 
     Parameters
     ----------
     cache : folder of uv's cache; by default the user's own.
+    mirror : address of an index, in place of the default one.
 
     Raises
     ------
@@ -63,7 +105,11 @@ def find_uv(cache: Path | None = None) -> Uv:
                 "pip install -r requirements-provision.txt"
             ) from None
         program = found
-    environment = uv_environment(pip_options(_pip_config()), os.environ)
+    environment: dict[str, str | None] = dict(
+        uv_environment(pip_options(_pip_config()), os.environ)
+    )
+    if mirror is not None:
+        environment |= {"UV_DEFAULT_INDEX": mirror, "UV_INDEX_URL": None}
     if cache is not None:
         environment["UV_CACHE_DIR"] = str(cache)
     return Uv(program, environment)
@@ -104,6 +150,8 @@ def uv_environment(
         wanted["UV_FIND_LINKS"] = ",".join(links)  # the one list of uv's that has commas
     if certificate := pip.get("cert"):
         wanted["SSL_CERT_FILE"] = certificate[0]
+    if hosts := pip.get("trusted-host"):
+        wanted["UV_INSECURE_HOST"] = " ".join(hosts)
     return {
         name: value
         for name, value in wanted.items()

@@ -1,9 +1,14 @@
 """Which device the models run on: decided once, and never a quiet fall-back."""
 
+import contextlib
+import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import StartupError
+
+logger = logging.getLogger(__name__)
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -48,4 +53,19 @@ def choose(name: str, threads: int) -> Device:
             "CUDA. Provision the volume with a project that holds onnxruntime-gpu, or set "
             "SPEECH_DEVICE=cpu."
         )
+    _load_cuda()
     return Device(name if name.startswith("cuda:") else "cuda:0", threads)
+
+
+def _load_cuda() -> None:
+    """Load NVIDIA's libraries from their wheels on the volume, before the first session needs them.
+
+    The image has none, and the volume is on no library path. What cannot be loaded is logged here;
+    the first session then refuses to run elsewhere.
+    """
+    import onnxruntime
+
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        onnxruntime.preload_dlls()
+    for line in said.getvalue().splitlines():
+        logger.warning("%s", line)

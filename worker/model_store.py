@@ -62,18 +62,22 @@ class ModelStore:
         ModelNotProvisionedError
             The file is missing, cannot be read, or is not the one that was provisioned.
         """
-        path = self._volume.models / record.folder / record.runtime
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file = record.runtime_file
+        except LayoutError as error:
+            raise ModelNotProvisionedError(f"{error} {self.remedy}") from error
+        path = self._volume.models / record.folder / file.path
+        try:
+            with path.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
         except OSError as error:
             raise ModelNotProvisionedError(
                 f"model {record.alias} cannot be read at {path}: {error.strerror}. {self.remedy}"
             ) from error
-        if digest != record.runtime_file.sha256:
+        if digest != file.sha256:
             raise ModelNotProvisionedError(
                 f"model {record.alias} at {path} is damaged: its SHA-256 is {digest}, the manifest "
-                f"says {record.runtime_file.sha256}. {self.remedy}"
+                f"says {file.sha256}. {self.remedy}"
             )
         return path
 

@@ -1,16 +1,20 @@
 """Models that this repository carries."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from volume_bootstrap.errors import SourceError
-from volume_bootstrap.files import copy_file
-from volume_bootstrap.project import ROOT, BundledSource, FileEntry
+from volume_bootstrap.project import ROOT, BundledSource
+from volume_bootstrap.sources.local import take
+from volume_bootstrap.sources.transfer import Wanted
 
 
-def fetch(source: BundledSource, files: list[FileEntry], folder: Path) -> None:
+def fetch(source: BundledSource, wanted: Sequence[Wanted], folder: Path) -> dict[str, str]:
     """Copy the files out of the repository."""
-    for file in files:
+    digests = {}
+    for file in wanted:
         path = ROOT / source.path / file.path
         if not path.is_file():
             raise SourceError(f"{path} does not exist; the checkout is not complete.")
-        copy_file(path, folder / file.path)
+        digests[file.path] = take(path, file, folder)
+    return digests

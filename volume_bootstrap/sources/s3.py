@@ -1,0 +1,100 @@
+"""Objects of a bucket, on any endpoint that speaks S3: each file is at ``<url>/<path>``.
+
+Nothing is listed: models.yaml names the files, and RunPod's volumes list slowly.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volume_bootstrap.errors import SourceError
+from volume_bootstrap.progress import Progress
+from volume_bootstrap.project import S3Source
+from volume_bootstrap.sources.transfer import (
+    FILES_AT_ONCE,
+    Body,
+    Interrupted,
+    Opener,
+    Wanted,
+    save_all,
+)
+from volume_bootstrap.sources.web import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIED
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+CHANGED = 412
+"""Another object was put there between two calls."""
+
+
+def fetch(
+    source: S3Source, wanted: Sequence[Wanted], folder: Path, progress: Progress
+) -> dict[str, str]:
+    """Download each object; credentials, region and endpoint come from AWS_* as for any client."""
+    import boto3
+    import botocore.exceptions
+    from botocore.config import Config
+
+    bucket, _, prefix = source.url.removeprefix("s3://").partition("/")
+    prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    config = Config(
+        # `transfer` tries again, after the 502 that RunPod's API answers now and then, too.
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=FILES_AT_ONCE,
+    )
+    try:
+        client = boto3.client("s3", endpoint_url=source.endpoint_url, config=config)
+        return save_all(
+            wanted, folder, lambda file: _opener(client, bucket, prefix + file.path), progress
+        )
+    except botocore.exceptions.BotoCoreError as error:
+        raise SourceError(f"s3://{bucket}/{prefix}: {error}") from error
+
+
+def _opener(client: Any, bucket: str, key: str) -> Opener:  # noqa: ANN401 - boto3 has no types
+    import botocore.exceptions
+    import urllib3
+
+    where = f"s3://{bucket}/{key} at {client.meta.endpoint_url}"
+    transient = (
+        botocore.exceptions.ConnectionError,
+        botocore.exceptions.HTTPClientError,
+        botocore.exceptions.IncompleteReadError,
+        urllib3.exceptions.HTTPError,
+    )
+
+    @contextmanager
+    def open_at(start: int, etag: str | None) -> Iterator[Body]:
+        try:
+            head = client.head_object(Bucket=bucket, Key=key)
+            # An ETag is no digest of an object that was uploaded in parts, but it changes with it.
+            size, current = head["ContentLength"], head["ETag"]
+            if etag not in {None, current} or start > size:
+                start = 0
+            if 0 < start == size:
+                yield Body(start, size, current, lambda _: b"")
+                return
+            span = {"Range": f"bytes={start}-"} if start else {}
+            answer = client.get_object(Bucket=bucket, Key=key, IfMatch=current, **span)
+            with answer["Body"] as stream:
+                yield Body(start, size, current, stream.read)
+        except botocore.exceptions.ClientError as error:
+            raise _explained(error, where) from error
+        except transient as error:
+            raise Interrupted(f"{where}: {type(error).__name__}") from error
+
+    return open_at
+
+
+def _explained(error: "ClientError", where: str) -> Exception:
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    code = error.response["Error"].get("Code", "")
+    if status in RETRIED or status == CHANGED:
+        return Interrupted(f"{where} answers {status} {code}")
+    advice = ""
+    if status in {401, 403}:
+        advice = " Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key that may read it."
+    return SourceError(f"{where} answers {status} {code}.{advice}")

@@ -1,0 +1,263 @@
+"""A file from anywhere to the disk: resumed, hashed on the way, named when it is whole."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from volume_bootstrap.errors import SourceError
+from volume_bootstrap.files import move_file
+from volume_bootstrap.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+BLOCK_BYTES = 1 << 20
+"""Large enough that hashing and writing run beside other threads."""
+FILES_AT_ONCE = 8
+ATTEMPTS = 4
+"""Attempts in a row that bring nothing; one that brings bytes begins the count anew."""
+BACKOFF_S = 0.5
+LONGEST_WAIT_S = 60.0
+DRAFTS = ".incomplete"
+"""Folder of what is not whole yet, beside the files that are."""
+RECORD = ".record.json"
+"""In a version's folder: its record, for a run that finds the folder and no manifest of it."""
+FETCHED = ".fetched.json"
+"""In a folder that is being filled: all files are whole, and these are their digests."""
+RESERVED = (DRAFTS, RECORD, FETCHED)
+NO_LIST = (ValueError, KeyError, TypeError, AttributeError)
+"""What the hubs' clients raise when they are answered something else than a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as a hub names it; without a revision, its main one."""
+
+    id: str
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that a source is to give, and what is known of it: its size in bytes, its digests.
+
+    `git_sha1` is that of git's blob object, all that Hugging Face tells of small files.
+    """
+
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+    git_sha1: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a file can be told from another with this path."""
+        return self.sha256 is not None or self.git_sha1 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a source answers: its first byte's place in the file, the whole file's size."""
+
+    start: int
+    size: int | None
+    etag: str | None
+    read: Callable[[int], bytes]
+
+
+Opener = Callable[[int, str | None], AbstractContextManager[Body]]
+"""Opens a file from a byte on; the second is an ETag that the earlier bytes came with."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error until the attempts are used up
+    """This attempt failed, another may not.
+
+    Parameters
+    ----------
+    wait_s : what the source asks to wait, in seconds.
+    is_stale : what was there before belongs to another file.
+    """
+
+    def __init__(self, reason: str, wait_s: float = 0.0, *, is_stale: bool = False) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        self.is_stale = is_stale
+
+
+class Digest:
+    """The digests of one file, in one pass."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._sha256 = hashlib.sha256()
+        # Git's object begins with the size, so it must be known; it is no protection, a name.
+        self._git = hashlib.sha1(b"blob %d\0" % (wanted.size or 0), usedforsecurity=False)
+
+    def update(self, block: bytes) -> None:
+        self._sha256.update(block)
+        if self._wanted.git_sha1:
+            self._git.update(block)
+
+    def update_from(self, file: BinaryIO) -> None:
+        while block := file.read(BLOCK_BYTES):
+            self.update(block)
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    @property
+    def matches(self) -> bool:
+        """Whether it is the file that is wanted, as far as that is known."""
+        wanted = self._wanted
+        return wanted.sha256 in {None, self.sha256} and (
+            wanted.git_sha1 in {None, self._git.hexdigest()}
+        )
+
+
+def save_all(
+    wanted: Sequence[Wanted],
+    folder: Path,
+    open_file: Callable[[Wanted], Opener],
+    progress: Progress,
+) -> dict[str, str]:
+    """Save several files at once.
+
+    Returns
+    -------
+    SHA-256 of each, by its path.
+
+    Raises
+    ------
+    SourceError
+        The source does not give one of them. The others are there, for a next attempt.
+    """
+    # The largest first, or the last one would run alone.
+    ordered = sorted(wanted, key=lambda file: file.size or 0, reverse=True)
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        digests = pool.map(lambda file: save(file, folder, open_file(file), progress), ordered)
+        return dict(zip((file.path for file in ordered), digests, strict=True))
+
+
+def save(wanted: Wanted, folder: Path, open_body: Opener, progress: Progress) -> str:
+    """Save one file under its path in `folder`, as soon as it is whole and the right one.
+
+    Returns
+    -------
+    Its SHA-256.
+
+    Raises
+    ------
+    SourceError
+        It cannot be had, or is another file.
+    """
+    draft = _Draft(wanted, folder)
+    failures = 0
+    while True:
+        resumed_at = draft.size
+        try:
+            draft.receive(open_body, progress)
+            if draft.digest.matches:
+                return draft.finish()
+            found = draft.digest.sha256
+            draft.reset()
+            if not resumed_at:
+                raise SourceError(
+                    f"{wanted.path} has SHA-256 {found}, not "
+                    f"{wanted.sha256 or 'the digest that the hub lists'}: "
+                    "the source is damaged or serves another file."
+                )
+            reason, wait_s = f"{wanted.path}: what was there before did not fit", 0.0
+        except Interrupted as error:
+            reason, wait_s = f"{wanted.path}: {error}", error.wait_s
+            if error.is_stale:
+                draft.reset()
+        failures = 1 if draft.size > resumed_at else failures + 1
+        if failures >= ATTEMPTS:
+            raise SourceError(f"{reason}; {failures} attempts in a row brought nothing.")
+        if wait_s > LONGEST_WAIT_S:
+            raise SourceError(f"{reason}; it asks to wait {wait_s:.0f} s. Try again later.")
+        logger.debug("%s; another attempt", reason)
+        progress.wait(max(wait_s, BACKOFF_S * 2 ** (failures - 1)))
+
+
+class _Draft:
+    """A file that is not whole yet: what earlier attempts, and runs, brought of it."""
+
+    def __init__(self, wanted: Wanted, folder: Path) -> None:
+        self._wanted = wanted
+        self._target = folder / wanted.path
+        self._path = folder / DRAFTS / wanted.path
+        self._etag = self._path.with_name(self._path.name + ".etag")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._target.is_file():
+            # Nobody knows its digest, or it would not be wanted: the source may say by its ETag
+            # that it is still the same.
+            self._target.replace(self._path)
+        self.size = 0
+        self.digest = Digest(wanted)
+        if not self._path.is_file() or not (wanted.is_known or self._etag.is_file()):
+            self.reset()
+            return
+        with self._path.open("rb") as file:
+            self.digest.update_from(file)
+            self.size = file.tell()
+
+    def reset(self) -> None:
+        self._path.write_bytes(b"")
+        self.size = 0
+        self.digest = Digest(self._wanted)
+
+    def receive(self, open_body: Opener, progress: Progress) -> None:
+        """Append what is missing."""
+        name = str(self._target)
+        if self.size and self.size == self._wanted.size:
+            return  # a run ended before it could name the file
+        # Where the digest is known it decides, whatever the source thinks of its ETags.
+        etag = None
+        if self.size and not self._wanted.is_known:
+            etag = self._etag.read_text(encoding="utf-8")
+        with open_body(self.size, etag) as body:
+            self._accept(body)
+            progress.expect(name, body.size, self.size)
+            with self._path.open("ab", buffering=0) as file:
+                while block := body.read(BLOCK_BYTES):
+                    _write(file, block)
+                    self.digest.update(block)
+                    self.size += len(block)
+                    progress.advance(name, len(block))
+        if body.size is not None and self.size != body.size:
+            raise Interrupted(f"broke off after {self.size} of {body.size} bytes")
+
+    def _accept(self, body: Body) -> None:
+        expected = self._wanted.size
+        if expected is not None and body.size not in {None, expected}:
+            raise SourceError(
+                f"{self._wanted.path} is {body.size} bytes there and {expected} bytes in the hub's "
+                "list: it is another file, or a page in its place."
+            )
+        if body.start != self.size:  # the source sends it from the beginning
+            self.reset()
+        self._etag.unlink(missing_ok=True)
+        if body.etag:
+            self._etag.write_text(body.etag, encoding="utf-8")
+
+    def finish(self) -> str:
+        """Give the file its name."""
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        if self._wanted.is_known:
+            self._path.replace(self._target)  # read again, should the next run find it
+        else:
+            move_file(self._path, self._target)
+        return self.digest.sha256
+
+
+def _write(file: BinaryIO, block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:  # a disk that is nearly full takes a part
+        rest = rest[os.write(file.fileno(), rest) :]
