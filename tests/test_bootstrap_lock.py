@@ -66,7 +66,7 @@ def held_elsewhere(volume: Volume, silent_s: float) -> Path:
     """A lock of another machine that was last touched so long ago."""
     volume.metadata.mkdir()
     path = volume.metadata / "lock"
-    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "t"}))
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "9", "token": "t"}))
     now = time.time()
     os.utime(path, (now - silent_s, now - silent_s))
     return path
@@ -88,6 +88,26 @@ def test_a_living_writer_on_another_machine_is_waited_for(tmp_path):
     assert writer.poll() is None
     path.unlink()
     assert writer.wait(30) == 0
+
+
+def test_a_process_that_got_a_dead_holders_number_holds_nothing(tmp_path):
+    volume = Volume(tmp_path)
+    path = held_elsewhere(volume, 1)
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": "1", "token": "t"}
+    path.write_text(json.dumps(mine))
+    with lock.writing(volume):
+        assert json.loads(path.read_text())["token"] != "t"
+
+
+def test_a_damaged_lock_goes_by_its_silence(tmp_path):
+    volume = Volume(tmp_path)
+    path = held_elsewhere(volume, 1)
+    path.write_text("{")
+    assert lock.holder(volume) == "process 0 on an unknown machine"
+    os.utime(path, (0, 0))
+    with lock.writing(volume):
+        assert lock.holder(volume) == f"process {os.getpid()} on {socket.gethostname()}"
+    assert lock.holder(volume) is None
 
 
 def test_a_holder_keeps_the_lock_warm(tmp_path, monkeypatch):

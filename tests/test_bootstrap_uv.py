@@ -8,8 +8,9 @@ import pytest
 from tests.wheels import ROOT, environment, make_index, make_wheel, use
 from volume_bootstrap.dependencies import resolve
 from volume_bootstrap.errors import ToolError
+from volume_bootstrap.resolution import compile_lock
 from volume_bootstrap.runner import run
-from volume_bootstrap.uv_tool import find_uv, pip_options, uv_environment
+from volume_bootstrap.uv_tool import _pip_default_index, find_uv, pip_options, uv_environment
 
 PIP_CONF = """\
 [global]
@@ -83,7 +84,7 @@ def test_each_option_has_its_variable():
     }
     assert uv_environment(pip, {}) == {
         "UV_DEFAULT_INDEX": "https://i",
-        "UV_INDEX": "https://a https://b",
+        "UV_INDEX": "https://i https://a https://b",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_FIND_LINKS": "/one,/two",
         "SSL_CERT_FILE": "/c.pem",
@@ -137,6 +138,26 @@ def test_uv_finds_what_pip_would_find(tmp_path, monkeypatch):
         "shared": "2.0",
     }
     assert (tmp_path / "cache").is_dir()
+
+
+def test_of_a_version_that_several_have_the_default_indexs_file_is_taken(tmp_path, monkeypatch):
+    for index in "ab":
+        make_wheel(tmp_path / index / "shared", "shared", "1.0", code=f"index = {index!r}")
+    a, b = (make_index(tmp_path / name) for name in "ab")
+    use(
+        monkeypatch,
+        environment(tmp_path / "empty", PIP_INDEX_URL=a, PIP_EXTRA_INDEX_URL=b),
+    )
+    (package,) = compile_lock(find_uv(cache=tmp_path / "cache"), "shared")
+    assert package["wheels"][0]["url"].startswith(a)
+
+
+def test_pip_tells_where_it_looks_by_default(tmp_path, monkeypatch):
+    assert [url.partition("://")[0] for url in _pip_default_index()] == ["https"]
+    extra = make_index(tmp_path / "extra")
+    variables = environment(tmp_path / "empty", PIP_EXTRA_INDEX_URL=extra)
+    use(monkeypatch, {k: v for k, v in variables.items() if k != "PIP_INDEX_URL"})
+    assert find_uv().environment["UV_INDEX"] == f"{_pip_default_index()[0]} {extra}"
 
 
 def test_an_index_that_is_set_for_uv_is_the_one_in_use(tmp_path, monkeypatch):

@@ -18,12 +18,16 @@ from volume_bootstrap.layout import (
 GENERATION = Generation(
     id="abc-1",
     project="demo",
+    variant="cpu",
     python="3.11",
     abi="cpython-311-x86_64-linux-gnu",
     inputs="0" * 64,
     packages={"numpy": "2.4.6"},
     image_packages={"pydantic": "2.14.3"},
     imports=("numpy", "scipy.cluster"),
+    built="2026-11-21T08:00:00+00:00",
+    num_files=7,
+    num_bytes=4096,
 )
 MODEL = ModelRecord(
     alias="vad",
@@ -32,11 +36,11 @@ MODEL = ModelRecord(
     task="vad",
     licence="Apache-2.0",
     source="bundled models/vad",
-    folder="hub/org/name",
+    folder="hub/org/.name/0123456789ab",
+    files=(ModelFile("model.pt", 3, "1" * 64, 1), ModelFile("model.onnx", 4, "2" * 64, 2)),
     runtime="model.onnx",
-    files=(ModelFile("model.pt", 3, "1" * 64), ModelFile("model.onnx", 4, "2" * 64)),
     parity=1e-6,
-    inputs="3" * 64,
+    export="3" * 64,
 )
 MANIFEST = Manifest("demo", "3.11", {"diarization": {"window_s": 1.5}}, (MODEL,))
 
@@ -65,7 +69,7 @@ def test_the_shipped_records_are_whole(volume):
 
 
 def damaged(record: object, **changes: object) -> str:
-    return json.dumps({"format": 1, **dataclasses.asdict(record), **changes})
+    return json.dumps({"format": 2, **dataclasses.asdict(record), **changes})
 
 
 @pytest.mark.parametrize(
@@ -73,10 +77,10 @@ def damaged(record: object, **changes: object) -> str:
     [
         ("", "cannot be read"),
         (dump(MANIFEST)[:200], "cannot be read"),
-        ("[]", "not of format 1"),
-        ("{}", "not of format 1"),
-        (dump(MANIFEST).replace('"format": 1', '"format": 2'), "not of format 1"),
-        ('{"format": 1}', "damaged"),
+        ("[]", "not of format 2"),
+        ("{}", "not of format 2"),
+        (dump(MANIFEST).replace('"format": 2', '"format": 1'), "not of format 2"),
+        ('{"format": 2}', "damaged"),
         (damaged(MANIFEST, models=None), "damaged"),
         (damaged(MANIFEST, models=["vad"]), "damaged"),
         (damaged(MANIFEST, surprise=1), "damaged.*surprise"),
@@ -91,7 +95,7 @@ def test_a_damaged_manifest_is_named(tmp_path, text, words):
         read_manifest(path)
 
 
-@pytest.mark.parametrize("text", ["\0", '{"format": 1}', damaged(GENERATION, imports=None)])
+@pytest.mark.parametrize("text", ["\0", '{"format": 2}', damaged(GENERATION, imports=None)])
 def test_a_damaged_generation_is_named(tmp_path, text):
     (tmp_path / "generation.json").write_text(text)
     with pytest.raises(LayoutError, match=r"generation\.json"):
@@ -128,5 +132,7 @@ def test_a_model_is_named_with_its_revision():
     assert MODEL.reference == "org/name"
     assert dataclasses.replace(MODEL, revision="v2.0.4").reference == "org/name@v2.0.4"
     assert MODEL.runtime_file.size == 4
+    with pytest.raises(LayoutError, match="vad has no exported file"):
+        _ = dataclasses.replace(MODEL, runtime=None).runtime_file
     assert MANIFEST.model("vad") == MODEL
     assert MANIFEST.model("asr") is None

@@ -59,7 +59,9 @@ def environment(empty: Path, **variables: str) -> dict[str, str]:
         **kept,
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_INDEX_URL": make_index(empty),
-        "UV_NO_CONFIG": "1",
+        # No configuration of this machine's user.
+        "XDG_CONFIG_HOME": str(empty),
+        "XDG_CONFIG_DIRS": str(empty),
         "UV_OFFLINE": "1",
         **variables,
     }
@@ -95,7 +97,7 @@ class Checkout:
     def describe(
         self, packages: list[str], imports: list[str], models: Sequence[object] = ()
     ) -> None:
-        """Write the project's three files."""
+        """Write the project's three files, with one group of packages."""
         folder = self.root / "projects" / "tiny"
         folder.mkdir(parents=True, exist_ok=True)
         contents = {

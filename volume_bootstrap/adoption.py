@@ -20,6 +20,16 @@ def versions(volume: Volume, model_id: str) -> Path:
     return volume.models / "hub" / org / f".{name}"
 
 
+def public_names(volume: Volume, model_id: str) -> list[Path]:
+    """Where releases of modelscope look for a model; links, once it was provisioned."""
+    org, _, name = model_id.partition("/")
+    written = name.replace(".", "___")
+    hub = volume.models / "hub" / org
+    return list(
+        dict.fromkeys([hub / name, hub / written, volume.models / "models" / org / written])
+    )
+
+
 def records_beside(volume: Volume, model_id: str) -> list[ModelRecord]:
     """Records of versions that are on the volume, whether a manifest names them or not."""
     found = []
@@ -45,20 +55,19 @@ def candidates(volume: Volume, entry: ModelEntry) -> list[Path]:
         found |= dict.fromkeys(_modelscope_folders(volume, model_id))
     for model_id in dict.fromkeys([entry.id, *(s.id for s in faces if s.id)]):
         found |= dict.fromkeys(_huggingface_folders(volume, model_id))
-    return [folder for folder in found if folder.is_dir()]
+    # Several names may lead to one folder.
+    return list({folder.resolve(): folder for folder in found if folder.is_dir()}.values())
 
 
 def _modelscope_folders(volume: Volume, model_id: str) -> Iterator[Path]:
     org, _, name = model_id.partition("/")
     cache = volume.models
-    yield cache / "hub" / org / name
+    yield from public_names(volume, model_id)
     for version in sorted(versions(volume, model_id).glob("*")):
         if version.suffix != ".partial":
             yield version
-    safe = name.replace(".", "___")
-    yield cache / "models" / org / safe
     yield from sorted((cache / "models" / f"{org}--{name}" / "snapshots").glob("*"))
-    yield cache / "hub" / "models" / org / safe
+    yield cache / "hub" / "models" / org / name.replace(".", "___")
     yield cache / "hub" / "models" / org / name
 
 

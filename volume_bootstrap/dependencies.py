@@ -83,6 +83,7 @@ def plan(
     variant: str | None = None,
     mirror: str | None = None,
     force: bool = False,
+    image_lock: Path = IMAGE_LOCK,
 ) -> Plan:
     """Say what an install would add, change and remove; nothing on the volume changes.
 
@@ -91,6 +92,7 @@ def plan(
     variant : by default that of the active generation, else the project's first.
     mirror : address of an index in place of the default one.
     force : resolve although nothing has changed.
+    image_lock : what the image holds: a requirements file of exact pins.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def plan(
         variant,
         resolution.digest_inputs(groups),
         project.dependencies.imports,
-        IMAGE_LOCK.read_text(encoding="utf-8"),
+        image_lock.read_text(encoding="utf-8"),
         sysconfig.get_config_var("SOABI"),
     )
     if now and now.inputs == inputs and not force and not missing_packages(volume, now):
@@ -118,7 +120,7 @@ def plan(
     logger.info("%s: resolving", project.name)
     try:
         uv = find_uv(_cache(volume), mirror)
-        resolved = resolution.resolve_groups(uv, groups, IMAGE_LOCK)
+        resolved = resolution.resolve_groups(uv, groups, image_lock)
     except ToolError as error:
         raise DependencyError(
             f"The packages of project {project.name} do not resolve. {error}"
@@ -151,7 +153,7 @@ def install(volume: Volume, plan: Plan, *, force: bool = False) -> bool:
             if generation.inputs == plan.inputs and not missing_packages(volume, generation):
                 generations.switch(volume, generation)
                 return True
-    uv, resolved = plan.resolved
+    uv, resolved = plan.resolved[0].with_cache(volume.uv_cache), plan.resolved[1]
     packages = resolved.versions
     generation = Generation(
         id=f"{files.digest_of(packages)[:12]}-{generations.next_number(volume)}",
@@ -303,5 +305,5 @@ def _measured(generation: Generation, folder: Path) -> Generation:
 
 
 def _cache(volume: Volume) -> Path | None:
-    """uv's cache on the volume, where generations can be links into it; else the user's own."""
-    return volume.root / ".cache" / "uv" if os.access(volume.root, os.W_OK) else None
+    """uv's cache on the volume; the user's own for a mere look at one that cannot be written to."""
+    return volume.uv_cache if os.access(volume.root, os.W_OK) else None

@@ -54,6 +54,11 @@ class Volume:
         return self.cache or self.root / "models"
 
     @property
+    def uv_cache(self) -> Path:
+        """uv's cache: generations are hard links into it."""
+        return self.root / ".cache" / "uv"
+
+    @property
     def metadata(self) -> Path:
         return self.root / ".metadata"
 

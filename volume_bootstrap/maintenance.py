@@ -116,7 +116,7 @@ def clean(volume: Volume, paths: list[Path]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-    find_uv(volume.root / ".cache" / "uv").prune_cache()
+    find_uv(volume.uv_cache).prune_cache()
 
 
 def size_of(path: Path) -> int:

@@ -19,6 +19,7 @@ from volume_bootstrap import adoption, files
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.export import Exporter, recipe
 from volume_bootstrap.gathering import Gathered, gather, gathered_before, mark, partial_folder
+from volume_bootstrap.hub_layouts import make_findable
 from volume_bootstrap.integrity import Damage
 from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
 from volume_bootstrap.progress import Progress
@@ -132,16 +133,16 @@ def publish(volume: Volume, records: Sequence[ModelRecord]) -> None:
     resolving.
     """
     for record in records:
-        link = volume.models / "hub" / record.id
-        target = os.path.relpath(volume.models / record.folder, link.parent)
-        if link.is_symlink() and os.readlink(link) == target:  # noqa: PTH115 - the text counts
-            continue
-        if link.is_dir() and not link.is_symlink():
+        name = volume.models / "hub" / record.id
+        if name.is_dir() and not name.is_symlink():
             aside = _free_name(adoption.versions(volume, record.id), "old")
-            files.replace_folder_by_link(link, aside)
-            logger.info("%s was moved to %s: a link to the verified version is there", link, aside)
-        files.point(link, target)
-        logger.info("%s points to %s", link, target)
+            files.replace_folder_by_link(name, aside)
+            logger.info("%s was moved to %s: a link to the verified version is there", name, aside)
+        target = os.path.relpath(volume.models / record.folder, name.parent)
+        if not name.is_symlink() or name.readlink() != Path(target):
+            files.point(name, target)
+            logger.info("%s points to %s", name, target)
+        make_findable(volume.models, record.id, [file.path for file in record.files])
 
 
 def verify(volume: Volume, records: Sequence[ModelRecord], *, quick: bool) -> list[Damage]:
@@ -173,11 +174,11 @@ def unused(volume: Volume, records: Sequence[ModelRecord]) -> list[Path]:
     used = {volume.models / record.folder for record in records}
     found = []
     for folder in sorted((volume.models / "hub").glob("*/.*/*")):
-        if folder.is_symlink() or not folder.is_dir() or folder in used:
+        if folder in used:
             continue
-        public = folder.parent.with_name(folder.parent.name.removeprefix("."))
-        if public.is_symlink() and public.resolve() == folder.resolve():
-            found.append(public)
+        org, name = folder.parent.parent.name, folder.parent.name.removeprefix(".")
+        names = adoption.public_names(volume, f"{org}/{name}")
+        found += [n for n in names if n.is_symlink() and n.resolve() == folder.resolve()]
         found.append(folder)
     return found
 
@@ -317,7 +318,7 @@ def _finish(
     volume: Volume, entry: ModelEntry, folder: Path, gathered: Gathered, exporter: Exporter
 ) -> ModelRecord:
     """Export a model whose files are together, and give its folder the name of a version."""
-    digests = dict(gathered.digests)
+    digests = dict(sorted(gathered.digests.items()))
     record = ModelRecord(
         alias=entry.alias, id=entry.id, revision=entry.revision, task=entry.task,
         licence=entry.licence, source=gathered.source, folder="", files=(),
@@ -337,10 +338,18 @@ def _finish(
     adoption.tidy(folder, list(digests))
     described = tuple(_describe(folder / path, path, digest) for path, digest in digests.items())
     record = replace(record, files=described)
-    files.write_text(folder / RECORD, json.dumps(asdict(record)))
+    _note(folder, record)
     files.flush(folder)
     stage("switch-models")
     return _place(volume, folder, record)
+
+
+def _note(folder: Path, record: ModelRecord) -> None:
+    """Leave a version's record in its folder; where it lies is told by the folder itself."""
+    text = json.dumps(asdict(replace(record, folder="")))
+    path = folder / RECORD
+    if not path.is_file() or path.read_bytes() != text.encode():
+        files.write_text(path, text)
 
 
 def _describe(file: Path, path: str, digest: str) -> ModelFile:
@@ -356,6 +365,7 @@ def _place(volume: Volume, folder: Path, record: ModelRecord) -> ModelRecord:
         there = replace(record, folder=str(place.relative_to(volume.models)))
         if not verify(volume, [there], quick=False) and (kept := _refreshed(volume, there)):
             files.remove(folder)
+            _note(place, kept)
             return kept
         # The one that is damaged may be in use: it stays until `clean`.
         place = _free_name(place.parent, name)

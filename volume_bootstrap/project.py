@@ -111,12 +111,6 @@ class DependenciesFile(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "DependenciesFile":
-        for group in self.groups:
-            if unknown := set(group.variants) - set(self.variants):
-                raise ValueError(
-                    f"group {group.name} is for the variants {', '.join(sorted(unknown))}, which "
-                    f"`variants` does not list: {', '.join(self.variants) or 'none'}"
-                )
         for variant in self.variants or (None,):
             chosen = [group for group in self.groups if _belongs(group, variant)]
             _refuse_twins("group", variant, [group.name for group in chosen])
@@ -298,6 +292,14 @@ def read_project(name: str, python: str, root: Path = ROOT) -> Project:
             f"Project {name} is for Python {', '.join(project.settings.python)}; this is {python}. "
             "Run the provisioner with one of those."
         )
+    # Only now: a project may use the variants of the one that it extends.
+    for group in project.dependencies.groups:
+        if unlisted := set(group.variants) - set(project.dependencies.variants):
+            raise ProjectError(
+                f"Project {name}: group {group.name} is for the variants "
+                f"{', '.join(sorted(unlisted))}; `variants` of dependencies.yaml lists: "
+                f"{', '.join(project.dependencies.variants) or 'none'}."
+            )
     known = {model.alias for model in project.models}
     for task, options in project.settings.defaults.items():
         models = options.get("models", {})

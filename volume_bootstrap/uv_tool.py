@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from volume_bootstrap.runner import run
 
 OLDER_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
 """What uv also reads, but only where the newer variable is not set."""
+DEFAULT_INDEX = re.compile(r"Base URL of the Python Package Index \(default (?P<url>[^\s)]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class Uv:
             uv fails.
         """
         run([self.program, "cache", "prune"], self.environment)
+
+    def with_cache(self, folder: Path) -> "Uv":
+        """Keep the cache in another folder."""
+        return replace(self, environment={**self.environment, "UV_CACHE_DIR": str(folder)})
 
     def with_places(
         self, index_url: str | None, extra_index_urls: Sequence[str], find_links: Sequence[str]
@@ -105,14 +111,18 @@ def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
                 "pip install -r requirements-provision.txt"
             ) from None
         program = found
-    environment: dict[str, str | None] = dict(
-        uv_environment(pip_options(_pip_config()), os.environ)
-    )
+    options = pip_options(_pip_config())
+    if mirror is not None:
+        options["index-url"] = [mirror]
+    elif "extra-index-url" in options:
+        options.setdefault("index-url", _pip_default_index())
+    environment: dict[str, str | None] = dict(uv_environment(options, os.environ))
+    # Each call may bring settings of its own as a project's (resolution.write_uv_settings).
+    environment["UV_NO_CONFIG"] = None
     if mirror is not None:
         environment |= {"UV_DEFAULT_INDEX": mirror, "UV_INDEX_URL": None}
-    if cache is not None:
-        environment["UV_CACHE_DIR"] = str(cache)
-    return Uv(program, environment)
+    found_uv = Uv(program, environment)
+    return found_uv if cache is None else found_uv.with_cache(cache)
 
 
 def pip_options(config: str) -> dict[str, list[str]]:
@@ -143,9 +153,11 @@ def uv_environment(
     if index := pip.get("index-url"):
         wanted["UV_DEFAULT_INDEX"] = index[0]
     if extra := pip.get("extra-index-url"):
-        wanted["UV_INDEX"] = " ".join(extra)
         # pip takes the best version of all indexes; uv by default that of the first that has any.
         wanted["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+        # And of a version that several have, uv takes the files of the first: the default index,
+        # which it asks last, stands there as well, as its files are the ones that are whole.
+        wanted["UV_INDEX"] = " ".join([*pip.get("index-url", ())[:1], *extra])
     if links := pip.get("find-links"):
         wanted["UV_FIND_LINKS"] = ",".join(links)  # the one list of uv's that has commas
     if certificate := pip.get("cert"):
@@ -160,9 +172,21 @@ def uv_environment(
 
 
 def _pip_config() -> str:
-    """What pip is configured with: this interpreter's, or where it has none, that on PATH."""
+    """What pip is configured with."""
+    return _ask_pip("config", "list")
+
+
+def _pip_default_index() -> list[str]:
+    """Where pip looks when nothing is configured; its help is the one place that tells."""
+    match = DEFAULT_INDEX.search(" ".join(_ask_pip("help", "install").split()))
+    return [match["url"]] if match else []
+
+
+def _ask_pip(*arguments: str) -> str:
+    """Ask this interpreter's pip, or where it has none, that on PATH."""
+    wide = {"COLUMNS": "1000"}
     if importlib.util.find_spec("pip") is not None:
-        return run([sys.executable, "-m", "pip", "config", "list"], {})
+        return run([sys.executable, "-m", "pip", *arguments], wide)
     if pip := shutil.which("pip"):
-        return run([pip, "config", "list"], {})
+        return run([pip, *arguments], wide)
     return ""

@@ -46,7 +46,8 @@ def fetch(
         max_pool_connections=FILES_AT_ONCE,
     )
     try:
-        client = boto3.client("s3", endpoint_url=source.endpoint_url, config=config)
+        # A session of its own: the default one is not for several threads.
+        client = boto3.Session().client("s3", endpoint_url=source.endpoint_url, config=config)
         return save_all(
             wanted, folder, lambda file: _opener(client, bucket, prefix + file.path), progress
         )
