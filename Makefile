@@ -7,7 +7,7 @@ BENCH_STAMP := $(BENCH_VENV)/.installed
 BENCH_DATA ?= ../shared/data
 BENCH_TOOLS ?= ../shared/tools
 
-.PHONY: help demo test lint volume bench bench-data clean
+.PHONY: help demo test lint volume faults bench bench-data clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -31,6 +31,9 @@ lint: $(STAMP) ## ruff and mypy
 
 test: volume lint ## lint, types and tests
 	$(BIN)/python -m pytest
+
+faults: volume ## kill, starve and mislead the provisioner; prints what served and what mended it
+	$(BIN)/python -m tests.faults
 
 bench-data:
 	@test -d $(BENCH_DATA)/audio -a -f $(BENCH_TOOLS)/peer_funasr_diarize.py || { \

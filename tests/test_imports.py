@@ -17,6 +17,7 @@ LAYERS = [
     {"worker.model_store", "worker.device", "worker.features", "worker.guard"},
     {
         "worker.activation",
+        "worker.heartbeat",
         "worker.segments",
         "worker.settings",
         "worker.telemetry",

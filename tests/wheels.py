@@ -1,5 +1,7 @@
 """Tiny wheels in a folder of their own, and checkouts whose provisioner finds nothing else."""
 
+import base64
+import hashlib
 import os
 import shutil
 import subprocess
@@ -34,13 +36,20 @@ def make_wheel(
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         **(members or {}),
     }
-    contents[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*contents, f"{info}/RECORD"])
+    lines = [_recorded(path, content) for path, content in contents.items()]
+    contents[f"{info}/RECORD"] = "".join([*lines, f"{info}/RECORD,,\n"])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{package}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         for member, content in contents.items():
             wheel.writestr(member, content)
     return path
+
+
+def _recorded(path: str, content: str | bytes) -> str:
+    data = content.encode() if isinstance(content, str) else content
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return f"{path},sha256={digest},{len(data)}\n"
 
 
 def make_index(folder: Path) -> str:
@@ -120,8 +129,12 @@ class Checkout:
 
     def setup(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run ``python -m volume_bootstrap setup`` to its end."""
+        return self.run(*self.command(*options)[3:], **variables)
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m volume_bootstrap`` to its end."""
         return subprocess.run(
-            self.command(*options),
+            [sys.executable, "-m", "volume_bootstrap", *arguments],
             cwd=self.root,
             env=self.environment(**variables),
             capture_output=True,

@@ -1,49 +1,17 @@
 """What a volume already holds of a model, in whatever layout: linked, not downloaded again."""
 
-import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from volume_bootstrap import files
-from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
+from volume_bootstrap.layout import Volume
 from volume_bootstrap.project import HuggingFaceSource, ModelEntry, ModelScopeSource
-from volume_bootstrap.sources.transfer import DRAFTS, RECORD, Digest, Wanted
+from volume_bootstrap.sources.wanted import Digest, Wanted
+from volume_bootstrap.versions import public_names, versions_of
 
 logger = logging.getLogger(__name__)
-
-
-def versions(volume: Volume, model_id: str) -> Path:
-    """Folder of a model's versions: hidden beside the name that other tools look for."""
-    org, _, name = model_id.partition("/")
-    return volume.models / "hub" / org / f".{name}"
-
-
-def public_names(volume: Volume, model_id: str) -> list[Path]:
-    """Where releases of modelscope look for a model; links, once it was provisioned."""
-    org, _, name = model_id.partition("/")
-    written = name.replace(".", "___")
-    hub = volume.models / "hub" / org
-    return list(
-        dict.fromkeys([hub / name, hub / written, volume.models / "models" / org / written])
-    )
-
-
-def records_beside(volume: Volume, model_id: str) -> list[ModelRecord]:
-    """Records of versions that are on the volume, whether a manifest names them or not."""
-    found = []
-    for path in sorted(versions(volume, model_id).glob(f"*/{RECORD}")):
-        if path.parent.suffix == ".partial":
-            continue
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            record["files"] = tuple(ModelFile(**file) for file in record["files"])
-            record["folder"] = str(path.parent.relative_to(volume.models))
-            found.append(ModelRecord(**record))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("%s cannot be read: %s. The version beside it is not used.", path, error)
-    return found
 
 
 def candidates(volume: Volume, entry: ModelEntry) -> list[Path]:
@@ -63,7 +31,7 @@ def _modelscope_folders(volume: Volume, model_id: str) -> Iterator[Path]:
     org, _, name = model_id.partition("/")
     cache = volume.models
     yield from public_names(volume, model_id)
-    for version in sorted(versions(volume, model_id).glob("*")):
+    for version in sorted(versions_of(volume, model_id).glob("*")):
         if version.suffix != ".partial":
             yield version
     yield from sorted((cache / "models" / f"{org}--{name}" / "snapshots").glob("*"))
@@ -127,14 +95,3 @@ def _tell_unknown(wanted: Wanted, folders: Sequence[Path]) -> None:
                 "%s is not taken over: neither models.yaml nor a hub's list has its SHA-256",
                 folder / wanted.path,
             )
-
-
-def tidy(folder: Path, kept: Sequence[str]) -> None:
-    """Remove from a folder all but the files that it is to hold."""
-    files.remove(folder / DRAFTS)
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif str(path.relative_to(folder)) not in kept:
-            path.unlink()

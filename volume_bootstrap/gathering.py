@@ -11,8 +11,9 @@ from volume_bootstrap.errors import ModelError, SourceError
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project import ModelEntry, Source
-from volume_bootstrap.sources.transfer import FETCHED, Wanted
+from volume_bootstrap.sources.wanted import FETCHED, Wanted
 from volume_bootstrap.stages import stage
+from volume_bootstrap.versions import versions_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def partial_folder(volume: Volume, entry: ModelEntry, *, force: bool) -> Path:
     """Folder that a model is put together in; it stays from run to run until it is whole."""
     wanted = [(file.path, file.sha256) for file in entry.files]
     name = files.digest_of(entry.id, entry.revision, wanted, force)[:12]
-    return adoption.versions(volume, entry.id) / f"{name}.partial"
+    return versions_of(volume, entry.id) / f"{name}.partial"
 
 
 def gather(

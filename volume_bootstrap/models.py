@@ -6,26 +6,24 @@ written, which names other folders from then on.
 """
 
 import errno
-import json
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from volume_bootstrap import adoption, files
+from volume_bootstrap import adoption, files, versions
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.export import Exporter, recipe
 from volume_bootstrap.gathering import Gathered, gather, gathered_before, mark, partial_folder
-from volume_bootstrap.hub_layouts import make_findable
-from volume_bootstrap.integrity import Damage
 from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project import ModelEntry
-from volume_bootstrap.sources.transfer import RECORD
 from volume_bootstrap.stages import stage
+from volume_bootstrap.versions import publish, unused, verify
+
+__all__ = ["ModelPlan", "plan", "provision", "publish", "unused", "verify"]
 
 logger = logging.getLogger(__name__)
 
@@ -126,63 +124,6 @@ def provision(
     return tuple(records[entry.alias] for entry in entries), bool(missing)
 
 
-def publish(volume: Volume, records: Sequence[ModelRecord]) -> None:
-    """Point the names that modelscope and funasr look for to the versions of `records`.
-
-    A real folder of that name, from another tool, is moved aside while the name goes on
-    resolving.
-    """
-    for record in records:
-        name = volume.models / "hub" / record.id
-        if name.is_dir() and not name.is_symlink():
-            aside = _free_name(adoption.versions(volume, record.id), "old")
-            files.replace_folder_by_link(name, aside)
-            logger.info("%s was moved to %s: a link to the verified version is there", name, aside)
-        target = os.path.relpath(volume.models / record.folder, name.parent)
-        if not name.is_symlink() or name.readlink() != Path(target):
-            files.point(name, target)
-            logger.info("%s points to %s", name, target)
-        make_findable(volume.models, record.id, [file.path for file in record.files])
-
-
-def verify(volume: Volume, records: Sequence[ModelRecord], *, quick: bool) -> list[Damage]:
-    """Compare each file of the models with its record.
-
-    Parameters
-    ----------
-    quick : compare sizes and times; else SHA-256.
-    """
-    files_of = [
-        (record.alias, volume.models / record.folder / file.path, file)
-        for record in records
-        for file in record.files
-    ]
-    with ThreadPoolExecutor() as pool:
-        problems = pool.map(lambda item: _problem(*item[1:], quick=quick), files_of)
-        return [
-            Damage(alias, path, problem)
-            for (alias, path, _), problem in zip(files_of, problems, strict=True)
-            if problem
-        ]
-
-
-def unused(volume: Volume, records: Sequence[ModelRecord]) -> list[Path]:
-    """List versions, unfinished ones and links to them that none of `records` names.
-
-    Of what other tools put there, only what was moved aside.
-    """
-    used = {volume.models / record.folder for record in records}
-    found = []
-    for folder in sorted((volume.models / "hub").glob("*/.*/*")):
-        if folder in used:
-            continue
-        org, name = folder.parent.parent.name, folder.parent.name.removeprefix(".")
-        names = adoption.public_names(volume, f"{org}/{name}")
-        found += [n for n in names if n.is_symlink() and n.resolve() == folder.resolve()]
-        found.append(folder)
-    return found
-
-
 def _look(
     volume: Volume, entry: ModelEntry, recorded: Sequence[ModelRecord], *, force: bool
 ) -> _Finding:
@@ -192,11 +133,11 @@ def _look(
     weights: ModelRecord | None = None
     damaged = ""
     known = {record.folder for record in recorded}
-    beside = (r for r in adoption.records_beside(volume, entry.id) if r.folder not in known)
+    beside = (r for r in versions.records_beside(volume, entry.id) if r.folder not in known)
     for record in [*recorded, *beside]:
         if not _holds(record, entry):
             continue
-        current = _refreshed(volume, record)
+        current = versions.refreshed(volume, record)
         if current is None:
             damaged = f"{record.folder} is damaged"
         elif record.export == _recipe(entry, _originals(record)):
@@ -237,38 +178,6 @@ def _recipe(entry: ModelEntry, digests: dict[str, str]) -> str | None:
 
 def _size(record: ModelRecord) -> int:
     return sum(file.size for file in record.files)
-
-
-def _refreshed(volume: Volume, record: ModelRecord) -> ModelRecord | None:
-    """Return the record with the times of its files as they are; none if one is not whole.
-
-    A volume that was copied has other times: its files are hashed once.
-    """
-    current = []
-    for file in record.files:
-        path = volume.models / record.folder / file.path
-        quick = _problem(path, file, quick=True)
-        if quick and (problem := _problem(path, file, quick=False)):
-            logger.info("%s: %s: %s", record.alias, path, problem)
-            return None
-        current.append(replace(file, mtime_ns=path.stat().st_mtime_ns))
-    return replace(record, files=tuple(current))
-
-
-def _problem(path: Path, file: ModelFile, *, quick: bool) -> str:
-    """Say what is wrong with a file, or nothing."""
-    try:
-        if not path.is_file():
-            return "missing"
-        status = path.stat()
-        if status.st_size != file.size:
-            return f"it has {status.st_size} bytes, {file.size} were fetched"
-        if quick:
-            return "" if status.st_mtime_ns == file.mtime_ns else "it was written since"
-        digest = files.sha256_of(path)
-    except OSError as error:
-        return error.strerror or str(error)
-    return "" if digest == file.sha256 else f"its SHA-256 is {digest}, not {file.sha256}"
 
 
 def _gather_all(volume: Volume, missing: Sequence[_Finding], *, force: bool) -> list[Gathered]:
@@ -335,45 +244,15 @@ def _finish(
         parity = exporter.export(entry.export, folder, folder / RUNTIME)
         digests[RUNTIME] = files.sha256_of(folder / RUNTIME)
         record = replace(record, runtime=RUNTIME, parity=parity)
-    adoption.tidy(folder, list(digests))
+    versions.tidy(folder, list(digests))
     described = tuple(_describe(folder / path, path, digest) for path, digest in digests.items())
     record = replace(record, files=described)
-    _note(folder, record)
+    versions.note(folder, record)
     files.flush(folder)
     stage("switch-models")
-    return _place(volume, folder, record)
-
-
-def _note(folder: Path, record: ModelRecord) -> None:
-    """Leave a version's record in its folder; where it lies is told by the folder itself."""
-    text = json.dumps(asdict(replace(record, folder="")))
-    path = folder / RECORD
-    if not path.is_file() or path.read_bytes() != text.encode():
-        files.write_text(path, text)
+    return versions.place(volume, folder, record)
 
 
 def _describe(file: Path, path: str, digest: str) -> ModelFile:
     status = file.stat()
     return ModelFile(path, status.st_size, digest, status.st_mtime_ns)
-
-
-def _place(volume: Volume, folder: Path, record: ModelRecord) -> ModelRecord:
-    """Give a whole folder its name; a version that is there and whole is left in its place."""
-    name = files.digest_of(sorted((file.path, file.sha256) for file in record.files))[:12]
-    place = folder.with_name(name)
-    if place.exists():
-        there = replace(record, folder=str(place.relative_to(volume.models)))
-        if not verify(volume, [there], quick=False) and (kept := _refreshed(volume, there)):
-            files.remove(folder)
-            _note(place, kept)
-            return kept
-        # The one that is damaged may be in use: it stays until `clean`.
-        place = _free_name(place.parent, name)
-    folder.rename(place)
-    return replace(record, folder=str(place.relative_to(volume.models)))
-
-
-def _free_name(parent: Path, name: str) -> Path:
-    taken = {path.name for path in parent.glob(f"{name}-*")}
-    number = next(n for n in range(1, len(taken) + 2) if f"{name}-{n}" not in taken)
-    return parent / f"{name}-{number}"

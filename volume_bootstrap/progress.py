@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -42,6 +44,7 @@ class Progress:
         self._label = label
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._open: list[Callable[[], None]] = []
         self._sizes: dict[str, int | None] = {}
         self._got: dict[str, int] = {}
         self._fetched_bytes = 0
@@ -114,8 +117,30 @@ class Progress:
             raise Stopped
 
     def stop(self) -> None:
-        """End all that tells of bytes or waits here."""
+        """End all that tells of bytes or waits here, and what it reads from."""
         self._stop.set()
+        with self._lock:
+            for close in self._open:
+                close()
+
+    @contextmanager
+    def reading(self, close: Callable[[], None]) -> Iterator[None]:
+        """Read from something that `close`, called by another thread, brings to its end.
+
+        Raises
+        ------
+        Stopped
+            The run is ending.
+        """
+        with self._lock:
+            if self._stop.is_set():
+                raise Stopped
+            self._open.append(close)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.remove(close)
 
     def _tell(self) -> None:
         got = sum(self._got.values())

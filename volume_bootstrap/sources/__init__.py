@@ -34,7 +34,7 @@ from volume_bootstrap.sources import (
     web,
     wheel,
 )
-from volume_bootstrap.sources.transfer import RESERVED, Model, Wanted
+from volume_bootstrap.sources.wanted import RESERVED, Model, Wanted
 
 
 def look_up(source: Source, entry: ModelEntry) -> list[Wanted]:

@@ -15,7 +15,8 @@ from volume_bootstrap.progress import Progress
 from volume_bootstrap.project import ArchiveSource
 from volume_bootstrap.sources import web
 from volume_bootstrap.sources.local import take
-from volume_bootstrap.sources.transfer import BLOCK_BYTES, DRAFTS, Wanted, save
+from volume_bootstrap.sources.transfer import save
+from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, Wanted
 
 MOST_RATIO = 200
 """Unpacked bytes for each of the archive's: weights hardly shrink, text to a tenth."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.project import ROOT, BundledSource
 from volume_bootstrap.sources.local import take
-from volume_bootstrap.sources.transfer import Wanted
+from volume_bootstrap.sources.wanted import Wanted
 
 
 def fetch(source: BundledSource, wanted: Sequence[Wanted], folder: Path) -> dict[str, str]:

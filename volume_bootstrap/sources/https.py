@@ -7,7 +7,8 @@ from urllib.parse import quote
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project import HttpsSource
 from volume_bootstrap.sources import web
-from volume_bootstrap.sources.transfer import Wanted, save_all
+from volume_bootstrap.sources.transfer import save_all
+from volume_bootstrap.sources.wanted import Wanted
 
 
 def fetch(

@@ -7,7 +7,8 @@ from pathlib import Path
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.sources import web
-from volume_bootstrap.sources.transfer import NO_LIST, Model, Wanted, save_all
+from volume_bootstrap.sources.transfer import save_all
+from volume_bootstrap.sources.wanted import NO_LIST, Model, Wanted
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.files import copy_file
-from volume_bootstrap.sources.transfer import Digest, Wanted
+from volume_bootstrap.sources.wanted import Digest, Wanted
 
 
 def take(path: Path, wanted: Wanted, folder: Path) -> str:

@@ -15,7 +15,8 @@ import requests
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.sources import web
-from volume_bootstrap.sources.transfer import NO_LIST, Model, Wanted, save_all
+from volume_bootstrap.sources.transfer import save_all
+from volume_bootstrap.sources.wanted import NO_LIST, Model, Wanted
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi

@@ -1,6 +1,5 @@
 """A file from anywhere to the disk: resumed, hashed on the way, named when it is whole."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -13,61 +12,29 @@ from typing import BinaryIO
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.files import move_file
 from volume_bootstrap.progress import Progress
+from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, Digest, Wanted
 
 logger = logging.getLogger(__name__)
 
-BLOCK_BYTES = 1 << 20
-"""Large enough that hashing and writing run beside other threads."""
 FILES_AT_ONCE = 8
 ATTEMPTS = 4
 """Attempts in a row that bring nothing; one that brings bytes begins the count anew."""
 BACKOFF_S = 0.5
 LONGEST_WAIT_S = 60.0
-DRAFTS = ".incomplete"
-"""Folder of what is not whole yet, beside the files that are."""
-RECORD = ".record.json"
-"""In a version's folder: its record, for a run that finds the folder and no manifest of it."""
-FETCHED = ".fetched.json"
-"""In a folder that is being filled: all files are whole, and these are their digests."""
-RESERVED = (DRAFTS, RECORD, FETCHED)
-NO_LIST = (ValueError, KeyError, TypeError, AttributeError)
-"""What the hubs' clients raise when they are answered something else than a list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model as a hub names it; without a revision, its main one."""
-
-    id: str
-    revision: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file that a source is to give, and what is known of it: its size in bytes, its digests.
-
-    `git_sha1` is that of git's blob object, all that Hugging Face tells of small files.
-    """
-
-    path: str
-    size: int | None = None
-    sha256: str | None = None
-    git_sha1: str | None = None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether a file can be told from another with this path."""
-        return self.sha256 is not None or self.git_sha1 is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a source answers: its first byte's place in the file, the whole file's size."""
+    """What a source answers: its first byte's place in the file, the whole file's size.
+
+    `close` may be called while another thread waits in `read`, and ends that.
+    """
 
     start: int
     size: int | None
     etag: str | None
     read: Callable[[int], bytes]
+    close: Callable[[], None] = lambda: None
 
 
 Opener = Callable[[int, str | None], AbstractContextManager[Body]]
@@ -87,37 +54,6 @@ class Interrupted(Exception):  # noqa: N818 - not an error until the attempts ar
         super().__init__(reason)
         self.wait_s = wait_s
         self.is_stale = is_stale
-
-
-class Digest:
-    """The digests of one file, in one pass."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._sha256 = hashlib.sha256()
-        # Git's object begins with the size, so it must be known; it is no protection, a name.
-        self._git = hashlib.sha1(b"blob %d\0" % (wanted.size or 0), usedforsecurity=False)
-
-    def update(self, block: bytes) -> None:
-        self._sha256.update(block)
-        if self._wanted.git_sha1:
-            self._git.update(block)
-
-    def update_from(self, file: BinaryIO) -> None:
-        while block := file.read(BLOCK_BYTES):
-            self.update(block)
-
-    @property
-    def sha256(self) -> str:
-        return self._sha256.hexdigest()
-
-    @property
-    def matches(self) -> bool:
-        """Whether it is the file that is wanted, as far as that is known."""
-        wanted = self._wanted
-        return wanted.sha256 in {None, self.sha256} and (
-            wanted.git_sha1 in {None, self._git.hexdigest()}
-        )
 
 
 def save_all(
@@ -225,7 +161,7 @@ class _Draft:
         with open_body(self.size, etag) as body:
             self._accept(body)
             progress.expect(name, body.size, self.size)
-            with self._path.open("ab", buffering=0) as file:
+            with progress.reading(body.close), self._path.open("ab", buffering=0) as file:
                 while block := body.read(BLOCK_BYTES):
                     _write(file, block)
                     self.digest.update(block)

@@ -4,18 +4,19 @@ requests, not httpx: with its blocks of 64 KB, parsed in Python, httpx reaches a
 does from a loopback server; urllib3 below requests reads a block in one call and keeps up.
 """
 
+import contextlib
 import email.utils
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from volume_bootstrap.errors import SourceError
-from volume_bootstrap.sources.transfer import BLOCK_BYTES, FILES_AT_ONCE, Body, Interrupted, Opener
+from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener
+from volume_bootstrap.sources.wanted import BLOCK_BYTES
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -25,7 +26,7 @@ RETRIED = {408, 425, 429, 500, 502, 503, 504}
 AGENT = "speech-worker-provisioner"
 
 
-@contextmanager
+@contextlib.contextmanager
 def session(headers: Mapping[str, str] | None = None) -> Iterator[requests.Session]:
     """A session for one source: proxies and certificates from the environment, a few redirects.
 
@@ -53,7 +54,7 @@ def opener(
     refused : what to do about a status that another attempt does not mend.
     """
 
-    @contextmanager
+    @contextlib.contextmanager
     def open_at(start: int, etag: str | None) -> Iterator[Body]:
         headers = {"Range": f"bytes={start}-"} if start else {}
         if etag:
@@ -95,13 +96,17 @@ def _body(response: requests.Response, url: str, start: int, refused: Callable[[
         block: bytes = response.raw.read(num_bytes, decode_content=False)
         return block
 
+    def close() -> None:
+        with contextlib.suppress(ValueError, RuntimeError, OSError):  # it is at its end already
+            response.raw.shutdown()
+
     if status == 206:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
         if not span or int(span[1]) != start:
             raise SourceError(f"{where} answers another part of the file than was asked for.")
-        return Body(start, int(span[2]) if span[2] != "*" else None, etag, read)
+        return Body(start, int(span[2]) if span[2] != "*" else None, etag, read, close)
     length = headers.get("Content-Length")
-    return Body(0, int(length) if length else None, etag, read)
+    return Body(0, int(length) if length else None, etag, read, close)
 
 
 def name(url: str) -> str:
