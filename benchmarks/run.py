@@ -1,4 +1,4 @@
-"""Measure the worker beside FunASR's own blocks: two JSON files and a table.
+"""Measure the worker beside FunASR's own blocks, the provisioner beside pip: three JSON files.
 
 Runs in a Python that holds torch, funasr and pyannote.metrics; `make bench` does.
 """
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, measure, table
+from benchmarks import machine, measure, provision, provision_table, table
 from benchmarks.sides import Peer, Worker
 from volume_bootstrap.layout import Volume
 
@@ -46,7 +46,9 @@ def main() -> None:
     diarization = {"machine": description, **diarization}
     write(RESULTS / "startup.json", startup)
     write(RESULTS / "diarization.json", diarization)
-    print(table.render(diarization, startup))
+    provisioning = provision.measure(arguments.worker_python, arguments.rounds)
+    write(RESULTS / "provisioning.json", {"machine": description, **provisioning})
+    print(table.render(diarization, startup), provision_table.render(provisioning), sep="\n\n")
 
 
 def parse() -> argparse.Namespace:

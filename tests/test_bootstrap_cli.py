@@ -269,7 +269,7 @@ def test_verbose_tells_stages_and_long_lines_are_whole_without_a_terminal(checko
     stages = [line[7:] for line in done.stderr.splitlines() if line.startswith("stage: ")]
     assert stages == [
         "resolve", "install", "compile", "import-check", "record", "switch-deps",
-        "verify", "fetch", "switch-models", "manifest", "publish", "prune",
+        "fetch", "verify", "switch-models", "manifest", "publish", "prune",
     ]  # fmt: skip
     assert max(map(len, done.stderr.splitlines())) > 120
 

@@ -2,6 +2,7 @@ import marshal
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from volume_bootstrap import dependencies
 from volume_bootstrap.dependencies import check, plan
 from volume_bootstrap.errors import DependencyError, ProjectError
 from volume_bootstrap.layout import Generation, Volume, read_generation
-from volume_bootstrap.project import DependenciesFile, Group, Project, ProjectFile
+from volume_bootstrap.project import Project
+from volume_bootstrap.project_files import DependenciesFile, Group, ProjectFile
 from volume_bootstrap.resolution import read_lock
 
 ACTIVATE = """
@@ -484,3 +486,16 @@ def test_a_check_imports_anew(volume, wheels, lock):
         bytecode.unlink()
     with pytest.raises(DependencyError, match=r"(?s)fails its check.*gone bad.*--force"):
         check(volume, active(volume))
+
+
+def test_a_volume_without_hard_links_into_the_cache_is_told_and_served(
+    volume, wheels, lock, tmp_path, caplog
+):
+    """The cache lies on another file system, where no link can reach."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        assert Path(elsewhere).stat().st_dev != tmp_path.stat().st_dev
+        volume.root.mkdir()
+        (volume.root / ".cache").symlink_to(elsewhere)
+        assert install(volume, tiny("greeting==1.0"), lock)
+    assert "Failed to hardlink files; falling back to full copy" in caplog.text
+    assert (volume.pointer("tiny") / "greeting" / "__init__.py").stat().st_nlink == 1

@@ -18,7 +18,7 @@ from tests.wheels import environment, make_wheel, snapshot, use
 from volume_bootstrap import models
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.layout import ModelRecord, Volume
-from volume_bootstrap.project import (
+from volume_bootstrap.project_files import (
     BundledSource,
     FileEntry,
     HttpsSource,
@@ -296,7 +296,7 @@ import sys
 from pathlib import Path
 from volume_bootstrap import models
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.project import ModelEntry
+from volume_bootstrap.project_files import ModelEntry
 models.provision(Volume(Path(sys.argv[1])), [ModelEntry.model_validate_json(sys.argv[2])], [],
                  Path("generation"))
 """

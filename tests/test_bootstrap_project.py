@@ -5,7 +5,8 @@ import yaml
 
 from volume_bootstrap.errors import ProjectError
 from volume_bootstrap.files import sha256_of
-from volume_bootstrap.project import ROOT, BundledSource, known_projects, read_project
+from volume_bootstrap.project import ROOT, known_projects, read_project
+from volume_bootstrap.project_files import BundledSource
 
 MODEL = {
     "alias": "vad",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from volume_bootstrap import files
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.project import HuggingFaceSource, ModelEntry, ModelScopeSource
+from volume_bootstrap.project_files import HuggingFaceSource, ModelEntry, ModelScopeSource
 from volume_bootstrap.sources.wanted import Digest, Wanted
 from volume_bootstrap.versions import public_names, versions_of
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -15,15 +14,16 @@ from rich.text import Text
 from volume_bootstrap.errors import DamageError
 from volume_bootstrap.integrity import Damage
 
+STDERR = Console(stderr=True, highlight=False)
+"""Bars and log lines go through the same console, or they would write over each other."""
+
 
 def set_up_logging(*, verbose: bool, quiet: bool) -> None:
     """Send progress to stderr: decorated on a terminal, one plain line a message elsewhere."""
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     handler: logging.Handler
-    if sys.stderr.isatty():
-        handler = RichHandler(
-            console=Console(stderr=True), show_path=False, show_level=False, markup=False
-        )
+    if STDERR.is_terminal:
+        handler = RichHandler(console=STDERR, show_path=False, show_level=False, markup=False)
     else:
         handler = logging.StreamHandler()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
@@ -33,7 +33,7 @@ def set_up_logging(*, verbose: bool, quiet: bool) -> None:
 
 def fail(message: str, code: int) -> int:
     """Print an error and return its exit code."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {message}", markup=False)
+    STDERR.print(f"error: {message}", markup=False, soft_wrap=True)
     return code
 
 

@@ -10,7 +10,7 @@ from volume_bootstrap import adoption, files, sources
 from volume_bootstrap.errors import ModelError, SourceError
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.project import ModelEntry, Source
+from volume_bootstrap.project_files import ModelEntry, Source
 from volume_bootstrap.sources.wanted import FETCHED, Wanted
 from volume_bootstrap.stages import stage
 from volume_bootstrap.versions import versions_of

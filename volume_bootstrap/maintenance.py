@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from volume_bootstrap import generations, lock, models, setup
+from volume_bootstrap import files, generations, lock, models, setup
 from volume_bootstrap.integrity import Damage, damaged_packages
 from volume_bootstrap.layout import Generation, LayoutError, Manifest, Volume, read_manifest
 from volume_bootstrap.uv_tool import find_uv
@@ -112,16 +112,14 @@ def clean(volume: Volume, paths: list[Path]) -> None:
         logger.info("removing %s", path)
         if path.parent == volume.generations and path.suffix != ".partial":
             generations.remove(path)
-        elif path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
         else:
-            path.unlink()
+            files.remove(path)
     find_uv(volume.uv_cache).prune_cache()
 
 
 def size_of(path: Path) -> int:
     """Bytes in a file, or in all files below a folder."""
-    if not path.is_dir():
+    if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
     return sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir())
 

@@ -19,7 +19,7 @@ from volume_bootstrap.export import Exporter, recipe
 from volume_bootstrap.gathering import Gathered, gather, gathered_before, mark, partial_folder
 from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.project import ModelEntry
+from volume_bootstrap.project_files import ModelEntry
 from volume_bootstrap.stages import stage
 from volume_bootstrap.versions import publish, unused, verify
 

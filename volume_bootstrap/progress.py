@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,10 +17,10 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from volume_bootstrap.console import STDERR
+
 logger = logging.getLogger(__name__)
 
-STDERR = Console(stderr=True, highlight=False)
-"""Bars and log lines go through the same console, or they would write over each other."""
 QUIET_S = 10.0
 """Seconds between two plain lines."""
 LARGE_BYTES = 100_000_000

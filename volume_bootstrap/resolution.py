@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from volume_bootstrap.errors import DependencyError
-from volume_bootstrap.project import PLACEHOLDER, ROOT, Group
+from volume_bootstrap.project import ROOT
+from volume_bootstrap.project_files import PLACEHOLDER, Group
 from volume_bootstrap.uv_tool import Uv
 
 Package = dict[str, Any]

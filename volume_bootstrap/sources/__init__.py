@@ -13,7 +13,7 @@ from typing import assert_never
 
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.project import (
+from volume_bootstrap.project_files import (
     ArchiveSource,
     BundledSource,
     HttpsSource,
@@ -24,17 +24,7 @@ from volume_bootstrap.project import (
     Source,
     WheelSource,
 )
-from volume_bootstrap.sources import (
-    archive,
-    bundled,
-    https,
-    huggingface,
-    modelscope,
-    s3,
-    web,
-    wheel,
-)
-from volume_bootstrap.sources.wanted import RESERVED, Model, Wanted
+from volume_bootstrap.sources.wanted import RESERVED, Model, Wanted, address_name
 
 
 def look_up(source: Source, entry: ModelEntry) -> list[Wanted]:
@@ -45,6 +35,9 @@ def look_up(source: Source, entry: ModelEntry) -> list[Wanted]:
     SourceError
         The hub does not tell, lacks a file, or has another one than models.yaml says.
     """
+    # Imported only now, here and below: clients of hubs cost more than a run with nothing to fetch.
+    from volume_bootstrap.sources import huggingface, modelscope
+
     match source:
         case ModelScopeSource():
             return _chosen(entry, modelscope.look_up(_hub(source, entry)))
@@ -74,6 +67,16 @@ def fetch(
     OSError
         The volume takes no more.
     """
+    from volume_bootstrap.sources import (
+        archive,
+        bundled,
+        https,
+        huggingface,
+        modelscope,
+        s3,
+        wheel,
+    )
+
     match source:
         case BundledSource():
             return bundled.fetch(source, wanted, folder)
@@ -103,7 +106,7 @@ def describe(source: Source, entry: ModelEntry) -> str:
         case ModelScopeSource() | HuggingFaceSource():
             return f"{source.kind} {source.id or entry.id}"
         case S3Source() | HttpsSource() | ArchiveSource():
-            return f"{source.kind} {web.name(source.url)}"
+            return f"{source.kind} {address_name(source.url)}"
         case _:
             assert_never(source)
 

@@ -12,11 +12,11 @@ from typing import IO, cast
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.files import remove
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.project import ArchiveSource
+from volume_bootstrap.project_files import ArchiveSource
 from volume_bootstrap.sources import web
 from volume_bootstrap.sources.local import take
 from volume_bootstrap.sources.transfer import save
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, Wanted
+from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, Wanted, address_name
 
 MOST_RATIO = 200
 """Unpacked bytes for each of the archive's: weights hardly shrink, text to a tenth."""
@@ -49,13 +49,13 @@ def fetch(
     try:
         digests = _unpack(work / "packed", members, work, folder)
     except DAMAGED as error:
-        raise SourceError(f"{web.name(source.url)} is damaged: {error}.") from error
+        raise SourceError(f"{address_name(source.url)} is damaged: {error}.") from error
     finally:
         # With what a damaged archive left; the next attempt begins anew.
         remove(work)
     if missing := [member for member, file in members.items() if file.path not in digests]:
         raise SourceError(
-            f"{web.name(source.url)} has no member {', '.join(missing)} that is a plain file; "
+            f"{address_name(source.url)} has no member {', '.join(missing)} that is a plain file; "
             "check `members` in models.yaml."
         )
     return digests

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from volume_bootstrap.errors import SourceError
-from volume_bootstrap.project import ROOT, BundledSource
+from volume_bootstrap.project import ROOT
+from volume_bootstrap.project_files import BundledSource
 from volume_bootstrap.sources.local import take
 from volume_bootstrap.sources.wanted import Wanted
 

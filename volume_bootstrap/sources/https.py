@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.project import HttpsSource
+from volume_bootstrap.project_files import HttpsSource
 from volume_bootstrap.sources import web
 from volume_bootstrap.sources.transfer import save_all
 from volume_bootstrap.sources.wanted import Wanted

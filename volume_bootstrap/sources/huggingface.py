@@ -8,7 +8,7 @@ from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.sources import web
 from volume_bootstrap.sources.transfer import save_all
-from volume_bootstrap.sources.wanted import NO_LIST, Model, Wanted
+from volume_bootstrap.sources.wanted import NO_LIST, Model, Wanted, address_name
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
@@ -30,7 +30,7 @@ def look_up(model: Model) -> list[Wanted]:
         raise SourceError(_explain(endpoint, model, error.response.status_code)) from error
     except (httpx2.HTTPError, *NO_LIST) as error:
         raise SourceError(
-            f"{web.name(endpoint)} on the list of {model.id}: {type(error).__name__}."
+            f"{address_name(endpoint)} on the list of {model.id}: {type(error).__name__}."
         ) from error
     return [
         Wanted(file.path, file.size, file.lfs.sha256)
@@ -78,5 +78,5 @@ def _explain(endpoint: str, model: Model, status: int) -> str:
     reason = f"answers {status}"
     if status == 404:
         reason = f"has no such model, or no revision {model.revision or 'main'} of it"
-    text = f"{web.name(endpoint)} on the list of {model.id}: {reason}."
+    text = f"{address_name(endpoint)} on the list of {model.id}: {reason}."
     return f"{text} {_refused(endpoint, model, status)}".rstrip()

@@ -16,7 +16,7 @@ from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.sources import web
 from volume_bootstrap.sources.transfer import save_all
-from volume_bootstrap.sources.wanted import NO_LIST, Model, Wanted
+from volume_bootstrap.sources.wanted import NO_LIST, Model, Wanted, address_name
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi
@@ -83,5 +83,5 @@ def _explain(endpoint: str, model: Model, error: Exception) -> str:
     reason = f"answers {status}" if status else type(error).__name__
     if status == 404:
         reason = f"has no such model, or no revision {revision} of it"
-    text = f"{web.name(endpoint)} on the list of {model.id}: {reason}."
+    text = f"{address_name(endpoint)} on the list of {model.id}: {reason}."
     return f"{text} {_refused(status or 0)}".rstrip()

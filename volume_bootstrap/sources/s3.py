@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.project import S3Source
+from volume_bootstrap.project_files import S3Source
 from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener, save_all
 from volume_bootstrap.sources.wanted import Wanted
 from volume_bootstrap.sources.web import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIED

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 BLOCK_BYTES = 1 << 20
 """Large enough that hashing and writing run beside other threads."""
@@ -72,3 +73,11 @@ class Digest:
         return wanted.sha256 in {None, self.sha256} and (
             wanted.git_sha1 in {None, self._git.hexdigest()}
         )
+
+
+def address_name(url: str) -> str:
+    """Name an address in messages: without credentials and without a query, which may be signed."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}{parts.path}"

@@ -16,7 +16,7 @@ import urllib3
 
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener
-from volume_bootstrap.sources.wanted import BLOCK_BYTES
+from volume_bootstrap.sources.wanted import BLOCK_BYTES, address_name
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -65,18 +65,20 @@ def opener(
             ) as response:
                 yield _body(response, url, start, refused)
         except requests.TooManyRedirects as error:
-            raise SourceError(f"{name(url)} redirects more than {MOST_REDIRECTS} times.") from error
+            raise SourceError(
+                f"{address_name(url)} redirects more than {MOST_REDIRECTS} times."
+            ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise SourceError(f"{name(url)} leads to an address that is none.") from error
+            raise SourceError(f"{address_name(url)} leads to an address that is none.") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise Interrupted(f"{name(url)}: {_reason(error)}") from error
+            raise Interrupted(f"{address_name(url)}: {_reason(error)}") from error
 
     return open_at
 
 
 def _body(response: requests.Response, url: str, start: int, refused: Callable[[int], str]) -> Body:
     status, headers = response.status_code, response.headers
-    where = name(url)
+    where = address_name(url)
     if (host := urlsplit(response.url).netloc) != urlsplit(url).netloc:
         where += f" (at {host})"
     if status in RETRIED:
@@ -107,14 +109,6 @@ def _body(response: requests.Response, url: str, start: int, refused: Callable[[
         return Body(start, int(span[2]) if span[2] != "*" else None, etag, read, close)
     length = headers.get("Content-Length")
     return Body(0, int(length) if length else None, etag, read, close)
-
-
-def name(url: str) -> str:
-    """Name an address in messages: without credentials and without a query, which may be signed."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
 
 
 def _wait_s(retry_after: str | None) -> float:
@@ -151,4 +145,6 @@ def reach(endpoint: str) -> None:
         try:
             opened.head(endpoint, timeout=CONNECT_TIMEOUT_S, allow_redirects=False)
         except requests.RequestException as error:
-            raise SourceError(f"{name(endpoint)} cannot be reached: {_reason(error)}.") from error
+            raise SourceError(
+                f"{address_name(endpoint)} cannot be reached: {_reason(error)}."
+            ) from error

@@ -1,0 +1,1 @@
+"""What a volume goes through, with figures: ``python -m tests.faults``."""
