@@ -99,13 +99,13 @@ class _Server(ThreadingHTTPServer):
         self.faults: dict[str, Any] = {}
         self.log: list[str] = []
 
-    def wheels(self) -> dict[str, list[Path]]:
-        """Wheels by the normalised name of their project."""
-        found: dict[str, list[Path]] = {}
-        for path in sorted(self.folder.glob("*.whl")):
-            name = re.sub(r"[-_.]+", "-", path.name.partition("-")[0]).lower()
-            found.setdefault(name, []).append(path)
-        return found
+    def wheels(self, project: str) -> list[Path]:
+        """Wheels of a project, by its normalised name."""
+        return [
+            path
+            for path in sorted(self.folder.glob("*.whl"))
+            if re.sub(r"[-_.]+", "-", path.name.partition("-")[0]).lower() == project
+        ]
 
     def takes_a_failure(self) -> bool:
         """Whether this request gets the status that was asked for."""
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.reset()
         elif self.server.takes_a_failure():
             self.answer(self.server.faults["status"], b"not now", "text/plain")
-        elif match := re.fullmatch(r"/simple/(?:([^/]+)/?)?", path):
+        elif match := re.fullmatch(r"/simple/([^/]+)/?", path):
             self.list_wheels(match[1])
         elif match := re.fullmatch(r"/files/([^/]+\.whl)(\.metadata)?", path):
             self.send_wheel(self.server.folder / match[1], metadata=bool(match[2]))
@@ -166,17 +166,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
         raise ConnectionResetError
 
-    def list_wheels(self, project: str | None) -> None:
-        wheels = self.server.wheels()
-        as_json = SIMPLE_JSON in self.headers.get("Accept", "")
-        if project is None:
-            content = _projects(list(wheels), as_json=as_json)
-        elif project in wheels:
-            files = [self.describe(wheel) for wheel in wheels[project]]
-            content = _project(project, files, as_json=as_json)
+    def list_wheels(self, project: str) -> None:
+        files = [self.describe(wheel) for wheel in self.server.wheels(project)]
+        if not files:
+            self.answer(404)
+        elif SIMPLE_JSON in self.headers.get("Accept", ""):
+            self.answer(200, _as_json(project, files), SIMPLE_JSON)
         else:
-            return self.answer(404)
-        return self.answer(200, content, SIMPLE_JSON if as_json else "text/html; charset=utf-8")
+            self.answer(200, _as_html(files), "text/html; charset=utf-8")
 
     def describe(self, wheel: Path) -> dict[str, Any]:
         stat = wheel.stat()
@@ -242,18 +239,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def _projects(names: list[str], *, as_json: bool) -> bytes:
-    if as_json:
-        projects = [{"name": name} for name in names]
-        return json.dumps({"meta": {"api-version": "1.1"}, "projects": projects}).encode()
-    return "".join(f'<a href="/simple/{name}/">{name}</a>\n' for name in names).encode()
+def _as_json(name: str, files: list[dict[str, Any]]) -> bytes:
+    versions = sorted({file["filename"].split("-")[1] for file in files})
+    page = {"meta": {"api-version": "1.1"}, "name": name, "files": files, "versions": versions}
+    return json.dumps(page).encode()
 
 
-def _project(name: str, files: list[dict[str, Any]], *, as_json: bool) -> bytes:
-    if as_json:
-        page = {"meta": {"api-version": "1.1"}, "name": name, "files": files, "versions": []}
-        page["versions"] = sorted({file["filename"].split("-")[1] for file in files})
-        return json.dumps(page).encode()
+def _as_html(files: list[dict[str, Any]]) -> bytes:
     return "".join(
         f'<a href="{file["url"]}#sha256={file["hashes"]["sha256"]}" '
         f'data-core-metadata="sha256={file["core-metadata"]["sha256"]}">{file["filename"]}</a>\n'

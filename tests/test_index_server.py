@@ -105,6 +105,15 @@ def test_a_status_ends_after_so_many_requests(index):
     assert statuses == [500, 500, 200]
 
 
+def test_the_page_for_people_names_the_same_files(index):
+    page = httpx.get(f"{index.url}/good-words/")
+    listed = httpx.get(page.url, headers={"Accept": "application/vnd.pypi.simple.v1+json"}).json()
+    (file,) = listed["files"]
+    assert f'href="{file["url"]}#sha256={file["hashes"]["sha256"]}"' in page.text
+    assert f"sha256={file['core-metadata']['sha256']}" in page.text
+    assert listed["versions"] == ["1.1"]
+
+
 @pytest.mark.parametrize(
     ("wanted", "status", "part"),
     [

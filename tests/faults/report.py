@@ -51,13 +51,13 @@ def kills_table(target: "Target", kills: Mapping[str, Sequence["Kill"]]) -> Iter
 
 def faults_table(rows: Sequence[Row]) -> Iterator[str]:
     """Each fault in two lines: what became of it, and what the tool said last."""
-    yield f"{'fault':<52}{'exit':>5}  {'then serves':<22}re-run finishes"
+    yield f"{'fault':<52}{'exit':>5}  {'then serves':<28}re-run finishes"
     for row in rows:
         if row.skipped:
             yield f"{row.fault:<52}{'-':>5}  not run: {row.skipped}"
             continue
         verdict = "FAILED" if row.problems else "yes"
-        yield f"{row.fault:<52}{row.code!s:>5}  {row.served:<22}{verdict}"
+        yield f"{row.fault:<52}{row.code!s:>5}  {row.served:<28}{verdict}"
         yield from (f"    {line}" for line in _shortened(row.said))
         yield from (f"    FAILED: {problem}" for problem in row.problems)
 

@@ -49,19 +49,20 @@ class Finished:
 
     @property
     def last_line(self) -> str:
-        """The error with all that belongs to it, or the line that was told last."""
+        """The error with all that belongs to it, or what a run that did not fail printed first."""
         lines = [line.rstrip() for line in self.log.splitlines() if line.strip()]
         for number, line in enumerate(lines):
             if line.startswith("error:"):
                 return " ".join(part.strip() for part in lines[number:])
-        return lines[-1] if lines else ""
+        return next(iter(self.output.splitlines() or lines[-1:]), "")
 
 
 @dataclass
 class Scene:
     """One project on one volume, with an index and a hub of its own.
 
-    `wanted` are the versions of packages and models that the next run shall bring.
+    `wanted` are the versions of packages and models that the next run shall bring; `told` are
+    left-over files that a verdict has named already.
     """
 
     checkout: Checkout
@@ -70,6 +71,7 @@ class Scene:
     source: str = "modelscope"
     wanted: dict[str, str] = field(default_factory=dict)
     last: int = 0
+    told: set[str] = field(default_factory=set)
 
     @property
     def volume(self) -> Path:

@@ -39,8 +39,10 @@ def judge_rerun(scene: "Scene", again: "Finished", now: Serving) -> list[str]:
         for kind, wanted in scene.wanted.items()
         if set(now[kind].values()) != {wanted}
     ]
-    if leftovers := [*now["leftovers"], *scene.temporary_files()]:
-        problems.append(f"left over: {', '.join(leftovers)}")
+    # What nothing removes is told once, where it arose.
+    if new := {*now["leftovers"], *scene.temporary_files()} - scene.told:
+        scene.told |= new
+        problems.append(f"left over: {', '.join(sorted(new))}")
     return problems
 
 
