@@ -5,7 +5,6 @@ generation is never edited, and a volume that was copied keeps its bytecode
 although its files have other times.
 """
 
-import importlib.util
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ from volume_bootstrap.runner import run
 
 logger = logging.getLogger(__name__)
 
+CACHE = "__pycache__"
 # A source that does not compile is left without, as pip leaves it: packages carry templates, and
 # modules for other Pythons.
 PROGRAM = """
@@ -42,11 +42,10 @@ def compile_folder(folder: Path, previous: Path | None) -> tuple[int, int]:
     """
     missing: list[str] = []
     num_linked = 0
-    for source in _sources(folder):
-        if previous and _link(source, os.path.join(previous, os.path.relpath(source, folder))):
-            num_linked += 1
-        else:
-            missing.append(source)
+    for parent, sources in _sources(folder):
+        kept = _link_all(parent, sources, _beside(parent, folder, previous))
+        num_linked += len(kept)
+        missing += [os.path.join(parent, name) for name in sources if name not in kept]
     num_processes = min(os.cpu_count() or 1, len(missing))
     slices = ["\n".join(missing[first::num_processes]) for first in range(num_processes)]
     with ThreadPoolExecutor(num_processes or 1) as pool:
@@ -57,21 +56,36 @@ def compile_folder(folder: Path, previous: Path | None) -> tuple[int, int]:
     return num_linked, len(missing)
 
 
-def _sources(folder: Path) -> Iterator[str]:
+def _sources(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder that holds modules, and their names."""
     for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.endswith(".py"):
-                yield os.path.join(parent, name)
+        if sources := [name for name in names if name.endswith(".py")]:
+            yield parent, sources
 
 
-def _link(source: str, before: str) -> bool:
-    """Link the bytecode of `before`, if that is the same file as `source`."""
-    try:
-        if not os.path.samefile(source, before):
-            return False
-        bytecode = importlib.util.cache_from_source(source)
-        os.makedirs(os.path.dirname(bytecode), exist_ok=True)
-        os.link(importlib.util.cache_from_source(before), bytecode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+def _beside(parent: str, folder: Path, previous: Path | None) -> str | None:
+    """Path in `previous` of what `parent` is in `folder`."""
+    if previous is None:
+        return None
+    return os.path.join(previous, os.path.relpath(parent, folder))
+
+
+def _link_all(parent: str, sources: list[str], before: str | None) -> set[str]:
+    """Link the bytecode of modules that are the same file in `before`; names of those."""
+    if before is None or not os.path.isdir(os.path.join(before, CACHE)):
+        return set()
+    with os.scandir(before) as entries:
+        inodes = {entry.name: entry.inode() for entry in entries}
+    os.makedirs(os.path.join(parent, CACHE), exist_ok=True)
+    linked = set()
+    for name in sources:
+        # Both folders lie on one file system, where an inode is one file.
+        if os.stat(os.path.join(parent, name)).st_ino != inodes.get(name):
+            continue
+        bytecode = os.path.join(CACHE, f"{name[:-3]}.{sys.implementation.cache_tag}.pyc")
+        try:
+            os.link(os.path.join(before, bytecode), os.path.join(parent, bytecode))
+        except FileNotFoundError:
+            continue
+        linked.add(name)
+    return linked

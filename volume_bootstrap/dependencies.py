@@ -91,7 +91,7 @@ def plan(
     ----------
     variant : by default that of the active generation, else the project's first.
     mirror : address of an index in place of the default one.
-    force : resolve although nothing has changed.
+    force : resolve although nothing has changed, and ask the indexes for everything.
     image_lock : what the image holds: a requirements file of exact pins.
 
     Raises
@@ -109,7 +109,8 @@ def plan(
     inputs = files.digest_of(
         RECIPE,
         variant,
-        resolution.digest_inputs(groups),
+        # With the addresses as they stand there: which mirror a variable names is no change.
+        [group.model_dump() for group in groups],
         project.dependencies.imports,
         image_lock.read_text(encoding="utf-8"),
         sysconfig.get_config_var("SOABI"),
@@ -120,7 +121,7 @@ def plan(
     logger.info("%s: resolving", project.name)
     try:
         uv = find_uv(_cache(volume), mirror)
-        resolved = resolution.resolve_groups(uv, groups, image_lock)
+        resolved = resolution.resolve_groups(uv, groups, image_lock, refresh=force)
     except ToolError as error:
         raise DependencyError(
             f"The packages of project {project.name} do not resolve. {error}"
@@ -283,11 +284,10 @@ def _install(uv: Uv, folder: Path, packages: tuple[Package, ...]) -> None:
     with tempfile.TemporaryDirectory(prefix="speech-lock-") as scratch:
         lock = Path(scratch, LOCK)
         lock.write_text(resolution.dump_lock(entries), encoding="utf-8")
-        index = {"name": "lock", "url": NO_INDEX, "explicit": True}
-        resolution.write_uv_settings(Path(scratch), {"index": [index]})
         uv(
             "install", "-r", str(lock), "--target", str(folder), "--link-mode", "hardlink",
-            "--preview-features", "pylock", "--project", scratch,
+            "--preview-features", "pylock",
+            settings={"index": [{"name": "lock", "url": NO_INDEX, "explicit": True}]},
         )  # fmt: skip
 
 

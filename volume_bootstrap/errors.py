@@ -4,6 +4,7 @@
 
     ProvisionError          the user can mend it; exit code 1
     ├── ProjectError        a project's YAML is missing or wrong
+    ├── VolumeError         the volume cannot be written to
     ├── ToolError           a program that was started failed
     ├── DependencyError     packages do not resolve, install or import
     ├── SourceError         a source did not give a model's files
@@ -40,3 +41,7 @@ class ModelError(ProvisionError):
 
 class DamageError(ProvisionError):
     """Files on the volume are not as they were provisioned."""
+
+
+class VolumeError(ProvisionError):
+    """The volume cannot be written to."""

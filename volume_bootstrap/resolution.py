@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from packaging.utils import canonicalize_name
 from volume_bootstrap.errors import DependencyError
 from volume_bootstrap.project import ROOT
 from volume_bootstrap.project_files import PLACEHOLDER, Group
-from volume_bootstrap.uv_tool import Uv
+from volume_bootstrap.uv_tool import Places, Uv
 
 Package = dict[str, Any]
 """One entry of a lock's `packages`."""
@@ -42,7 +41,9 @@ def versions_of(packages: Iterable[Package]) -> dict[str, str]:
     return {p["name"]: str(p.get("version", "of an address")) for p in packages}
 
 
-def compile_lock(uv: Uv, requirements: str, *options: str) -> tuple[Package, ...]:
+def compile_lock(
+    uv: Uv, requirements: str, *options: str, settings: Mapping[str, Any] | None = None
+) -> tuple[Package, ...]:
     """Resolve requirements for this interpreter.
 
     Raises
@@ -52,7 +53,7 @@ def compile_lock(uv: Uv, requirements: str, *options: str) -> tuple[Package, ...
     """
     output = uv(
         "compile", "-", "--format", "pylock.toml", "--no-header", "--quiet", *options,
-        text=requirements,
+        text=requirements, settings=settings,
     )  # fmt: skip
     return tuple(tomllib.loads(output).get("packages", ()))
 
@@ -67,22 +68,17 @@ def dump_lock(packages: Iterable[Package]) -> str:
     return tomli_w.dumps({**LOCK_HEAD, "packages": list(packages)})
 
 
-def write_uv_settings(folder: Path, settings: Mapping[str, object]) -> None:
-    """Write settings that ``uv --project`` reads there, over those of the user."""
-    text = tomli_w.dumps({"tool": {"uv": settings}})
-    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
-
-
-def digest_inputs(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """What the groups ask for, as JSON can hold it, with the places that variables name."""
-    return [{**group.model_dump(), "places": _places(group)} for group in groups]
-
-
-def resolve_groups(uv: Uv, groups: Sequence[Group], image_lock: Path) -> Resolution:
+def resolve_groups(
+    uv: Uv, groups: Sequence[Group], image_lock: Path, *, refresh: bool
+) -> Resolution:
     """Resolve groups together, under the image's versions.
 
     Groups with an index of their own are looked up there first, by name alone; the rest then has
     to go with the very files that were found. So no other package comes from that index.
+
+    Parameters
+    ----------
+    refresh : ask the indexes for everything, whatever the cache has from the last minutes.
 
     Raises
     ------
@@ -91,24 +87,24 @@ def resolve_groups(uv: Uv, groups: Sequence[Group], image_lock: Path) -> Resolut
     ToolError
         They do not resolve.
     """
+    options = ["--refresh"] if refresh else []
     fixed: dict[str, Package] = {}
     for group in groups:
         if group.has_own_index:
-            places = _places(group)
-            found = compile_lock(
-                uv.with_places(*places), "\n".join(group.packages), "--no-deps"
-            )  # fmt: skip
+            beside = uv.with_places(_places(group))
+            found = compile_lock(beside, "\n".join(group.packages), "--no-deps", *options)
             fixed |= {package["name"]: package for package in found}
     lines = [f"{name} @ {_address(package)}" for name, package in fixed.items()]
     lines += [line for group in groups if not group.has_own_index for line in group.packages]
-    with tempfile.TemporaryDirectory(prefix="speech-resolve-") as folder:
-        options = ["--constraints", str(image_lock)]
-        if alone := [name for group in groups if group.no_deps for name in group.names]:
-            # What these packages declare to need is wrong: to uv they need nothing.
-            metadata = [{"name": name, "requires-dist": []} for name in alone]
-            write_uv_settings(Path(folder), {"dependency-metadata": metadata})
-            options += ["--project", folder]
-        resolved = compile_lock(uv, "\n".join(lines), *options)
+    # What these packages declare to need is wrong: to uv they need nothing.
+    alone = [name for group in groups if group.no_deps for name in group.names]
+    metadata = [{"name": name, "requires-dist": []} for name in alone]
+    resolved = compile_lock(
+        uv,
+        "\n".join(lines),
+        *("--constraints", str(image_lock), *options),
+        settings={"dependency-metadata": metadata},
+    )
     image = _image_versions(image_lock)
     packages = tuple(fixed.get(package["name"], package) for package in resolved)
     _check_cuda(versions_of(packages))
@@ -131,14 +127,13 @@ def install_steps(
     return [tuple(steps[order]) for order in sorted(steps)]
 
 
-def _places(group: Group) -> tuple[str | None, list[str], list[str]]:
-    """The group's own index, extra indexes and links, as uv takes them."""
-    index = None if group.index_url is None else _expand(group.index_url)
+def _places(group: Group) -> Places:
+    """Where the group's own packages come from."""
     links = [_expand(link) for link in group.find_links]
-    return (
-        index,
-        [_expand(url) for url in group.extra_index_urls],
-        [link if "://" in link else str(ROOT / link) for link in links],
+    return Places(
+        None if group.index_url is None else _expand(group.index_url),
+        tuple(_expand(url) for url in group.extra_index_urls),
+        tuple(link if "://" in link else str(ROOT / link) for link in links),
     )
 
 

@@ -6,27 +6,77 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import tomli_w
 
 from volume_bootstrap.errors import ToolError
 from volume_bootstrap.runner import run
 
-OLDER_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
-"""What uv also reads, but only where the newer variable is not set."""
+CACHE_CONTROL = {"api": "max-age=600", "files": "max-age=365000000, immutable"}
+"""As the public index says of its answers; mirrors often say nothing, and each page and each file's
+metadata would be asked for again in every run."""
 DEFAULT_INDEX = re.compile(r"Base URL of the Python Package Index \(default (?P<url>[^\s)]+)\)")
+NAMED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)=(?P<url>.*)$")
+OWN_VARIABLES = (
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    # Each call brings its settings as those of a project.
+    "UV_NO_CONFIG",
+)
+"""What uv is told in another way here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where packages come from: the default index, further ones, and pages or folders of links."""
+
+    default: str | None = None
+    extra: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Return the indexes as uv's settings have them, in the order in which it asks."""
+        # Of a version that several indexes have, uv takes the files of the first. It asks the
+        # default one last, so that stands first as well: its files are the ones that are whole.
+        first = [self.default] if self.default and self.extra else []
+        tables = [_index(address) for address in [*first, *self.extra]]
+        if self.default:
+            tables.append({**_index(self.default), "default": True})
+        return tables
+
+
+def _index(address: str) -> dict[str, Any]:
+    named = NAMED.match(address)
+    table: dict[str, Any] = named.groupdict() if named else {"url": address}
+    return {**table, "cache-control": CACHE_CONTROL}
 
 
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """The program, and what is changed in the environment it runs in."""
+    """The program, where it looks, and what is changed in the environment it runs in."""
 
     program: str
-    environment: Mapping[str, str | None]
+    places: Places = field(default_factory=Places)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
-    def __call__(self, *arguments: str, text: str = "") -> str:
+    def __call__(
+        self, *arguments: str, text: str = "", settings: Mapping[str, Any] | None = None
+    ) -> str:
         """Run ``uv pip`` for this interpreter and return what it prints.
+
+        Parameters
+        ----------
+        text : its standard input.
+        settings : what ``[tool.uv]`` has beside the indexes; an `index` stands before those.
 
         Raises
         ------
@@ -34,12 +84,22 @@ class Uv:
             uv fails.
         """
         command, *rest = arguments
-        return run(
-            [self.program, "pip", command, "--python", sys.executable, *rest],
-            self.environment,
-            text=text,
-            shows_progress=command == "install",
-        )
+        tables = {**(settings or {})}
+        tables["index"] = [*tables.get("index", ()), *self.places.settings()]
+        with tempfile.TemporaryDirectory(prefix="speech-uv-") as folder:
+            project = Path(folder, "pyproject.toml")
+            project.write_text(tomli_w.dumps({"tool": {"uv": tables}}), encoding="utf-8")
+            return run(
+                [self.program, "pip", command, "--project", folder, "--python", sys.executable,
+                 *rest],
+                {
+                    **dict.fromkeys(OWN_VARIABLES),
+                    "UV_FIND_LINKS": ",".join(self.places.links) or None,
+                    **self.environment,
+                },
+                text=text,
+                shows_progress=command == "install",
+            )  # fmt: skip
 
     def prune_cache(self) -> None:
         """Drop what uv's cache holds of no further use.
@@ -55,35 +115,14 @@ class Uv:
         """Keep the cache in another folder."""
         return replace(self, environment={**self.environment, "UV_CACHE_DIR": str(folder)})
 
-    def with_places(
-        self, index_url: str | None, extra_index_urls: Sequence[str], find_links: Sequence[str]
-    ) -> "Uv":
-        """Look for packages elsewhere.
-
-        Parameters
-        ----------
-        index_url : in place of everywhere that pip is configured to look.
-        extra_index_urls, find_links : besides.
-        """
-        now = {**os.environ, **self.environment}
-        places = dict.fromkeys(("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"), "")
-        if index_url is None:
-            for name in places:
-                places[name] = now.get(name) or now.get(OLDER_NAMES.get(name, "")) or ""
-        else:
-            places["UV_DEFAULT_INDEX"] = index_url
-        places["UV_INDEX"] = " ".join([*places["UV_INDEX"].split(), *extra_index_urls])
-        links = [link for link in places["UV_FIND_LINKS"].split(",") if link]
-        places["UV_FIND_LINKS"] = ",".join([*links, *find_links])
-        return replace(
-            self,
-            environment={
-                **self.environment,
-                **dict.fromkeys(OLDER_NAMES.values()),
-                **{name: value or None for name, value in places.items()},
-                "UV_INDEX_STRATEGY": "unsafe-best-match",
-            },
-        )
+    def with_places(self, places: Places) -> "Uv":
+        """Look for packages elsewhere: a default index in place of all else, the rest besides."""
+        if places.default is None:
+            mine = self.places
+            places = Places(
+                mine.default, (*mine.extra, *places.extra), (*mine.links, *places.links)
+            )
+        return replace(self, places=places)
 
 
 def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
@@ -111,17 +150,14 @@ def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
                 "pip install -r requirements-provision.txt"
             ) from None
         program = found
-    options = pip_options(_pip_config())
+    with ThreadPoolExecutor() as pool:
+        config = pool.submit(_ask_pip, "config", "list")
+        default = pool.submit(_pip_default_index)
+        pip = pip_options(config.result())
+    places = places_of(pip, os.environ, default.result())
     if mirror is not None:
-        options["index-url"] = [mirror]
-    elif "extra-index-url" in options:
-        options.setdefault("index-url", _pip_default_index())
-    environment: dict[str, str | None] = dict(uv_environment(options, os.environ))
-    # Each call may bring settings of its own as a project's (resolution.write_uv_settings).
-    environment["UV_NO_CONFIG"] = None
-    if mirror is not None:
-        environment |= {"UV_DEFAULT_INDEX": mirror, "UV_INDEX_URL": None}
-    found_uv = Uv(program, environment)
+        places = replace(places, default=mirror)
+    found_uv = Uv(program, places, uv_environment(pip, os.environ))
     return found_uv if cache is None else found_uv.with_cache(cache)
 
 
@@ -145,41 +181,47 @@ def pip_options(config: str) -> dict[str, list[str]]:
     return {option: values for option, (_, values) in chosen.items()}
 
 
+def places_of(
+    pip: Mapping[str, Sequence[str]], environment: Mapping[str, str], default: str | None
+) -> Places:
+    """Where pip looks; what is set for uv already wins.
+
+    Parameters
+    ----------
+    default : the index that pip asks when nothing is configured.
+    """
+
+    def chosen(option: str, *variables: str, separator: str | None = None) -> tuple[str, ...]:
+        for variable in variables:
+            if value := environment.get(variable):
+                return tuple(each for each in value.split(separator) if each)
+        return tuple(pip.get(option, ()))
+
+    index = chosen("index-url", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
+    return Places(
+        index[0] if index else default,
+        chosen("extra-index-url", "UV_INDEX", "UV_EXTRA_INDEX_URL"),
+        chosen("find-links", "UV_FIND_LINKS", separator=","),
+    )
+
+
 def uv_environment(
     pip: Mapping[str, Sequence[str]], environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Variables that make uv look where pip looks; what is set for uv already stays."""
-    wanted: dict[str, str] = {}
-    if index := pip.get("index-url"):
-        wanted["UV_DEFAULT_INDEX"] = index[0]
-    if extra := pip.get("extra-index-url"):
+    """Variables that make uv choose and connect as pip does; what is set for uv already stays."""
+    wanted = {
         # pip takes the best version of all indexes; uv by default that of the first that has any.
-        wanted["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-        # And of a version that several have, uv takes the files of the first: the default index,
-        # which it asks last, stands there as well, as its files are the ones that are whole.
-        wanted["UV_INDEX"] = " ".join([*pip.get("index-url", ())[:1], *extra])
-    if links := pip.get("find-links"):
-        wanted["UV_FIND_LINKS"] = ",".join(links)  # the one list of uv's that has commas
-    if certificate := pip.get("cert"):
-        wanted["SSL_CERT_FILE"] = certificate[0]
-    if hosts := pip.get("trusted-host"):
-        wanted["UV_INSECURE_HOST"] = " ".join(hosts)
-    return {
-        name: value
-        for name, value in wanted.items()
-        if not environment.get(name) and not environment.get(OLDER_NAMES.get(name, ""))
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "SSL_CERT_FILE": "".join(pip.get("cert", ())[:1]),
+        "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", ())),
     }
+    return {name: value for name, value in wanted.items() if value and not environment.get(name)}
 
 
-def _pip_config() -> str:
-    """What pip is configured with."""
-    return _ask_pip("config", "list")
-
-
-def _pip_default_index() -> list[str]:
+def _pip_default_index() -> str | None:
     """Where pip looks when nothing is configured; its help is the one place that tells."""
     match = DEFAULT_INDEX.search(" ".join(_ask_pip("help", "install").split()))
-    return [match["url"]] if match else []
+    return match["url"] if match else None
 
 
 def _ask_pip(*arguments: str) -> str:
