@@ -11,10 +11,12 @@ and JSON (PEP 503, PEP 691) with SHA-256, metadata apart from the wheel (PEP 658
 ``wrong_hash=True``         the listing names another SHA-256 for every wheel
 ``status=503, times=N``     that status for the next N requests, without end where `times` is none
 ``redirect_loop=True``      each wheel redirects to itself
+``credentials="user:word"`` whoever does not say them gets 401
 ==========================  =======================================================
 """
 
 import argparse
+import base64
 import contextlib
 import hashlib
 import json
@@ -44,7 +46,7 @@ class Index:
         self._port = port
         self.url = f"http://127.0.0.1:{port}/simple"
 
-    def misbehave(self, **faults: float | bool) -> None:
+    def misbehave(self, **faults: float | bool | str) -> None:
         """Replace what it does wrong; see the module for what there is."""
         self._ask("POST", "/control", json.dumps(faults))
 
@@ -134,7 +136,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         faults = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        known = {"down", "bytes_per_s", "wrong_hash", "status", "times", "redirect_loop"}
+        known = {
+            "down",
+            "bytes_per_s",
+            "wrong_hash",
+            "status",
+            "times",
+            "redirect_loop",
+            "credentials",
+        }
         if unknown := set(faults) - known:
             self.answer(400, f"no fault is called {', '.join(unknown)}".encode(), "text/plain")
         else:
@@ -150,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(200, json.dumps(self.server.log).encode(), "application/json")
         elif self.server.faults.get("down"):
             self.reset()
+        elif not self.is_known():
+            self.answer(401, b"who are you?", "text/plain")
         elif self.server.takes_a_failure():
             self.answer(self.server.faults["status"], b"not now", "text/plain")
         elif match := re.fullmatch(r"/simple/([^/]+)/?", path):
@@ -158,6 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_wheel(self.server.folder / match[1], metadata=bool(match[2]))
         else:
             self.answer(404)
+
+    def is_known(self) -> bool:
+        wanted = self.server.faults.get("credentials")
+        given = self.headers.get("Authorization", "").removeprefix("Basic ")
+        return wanted is None or base64.b64decode(given).decode() == wanted
 
     def reset(self) -> None:
         """End the connection without a word: no time to linger is a reset."""

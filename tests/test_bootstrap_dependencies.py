@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.index_server import serve
 from tests.wheels import ROOT, environment, make_index, make_wheel, snapshot, use
-from volume_bootstrap import dependencies
-from volume_bootstrap.dependencies import check, plan
+from volume_bootstrap import setup
+from volume_bootstrap.building import check
+from volume_bootstrap.dependencies import plan
 from volume_bootstrap.errors import DependencyError, ProjectError
+from volume_bootstrap.integrity import damaged_packages
 from volume_bootstrap.layout import Generation, Volume, read_generation
 from volume_bootstrap.project import Project
 from volume_bootstrap.project_files import DependenciesFile, Group, ProjectFile
@@ -42,9 +45,8 @@ def grouped(
 
 def install(volume: Volume, project: Project, lock: Path, **options: object) -> bool:
     force = bool(options.get("force"))
-    return dependencies.install(
-        volume, plan(volume, project, image_lock=lock, **options), force=force
-    )
+    planned = plan(volume, project, image_lock=lock, **options)
+    return setup.install(volume, planned, force=force)[1]
 
 
 @pytest.fixture
@@ -467,7 +469,7 @@ def test_a_file_that_changed_since_it_was_resolved_is_refused(volume, wheels, lo
     with zipfile.ZipFile(wheel, "a") as changed:
         changed.writestr("greeting/evil.py", "")
     with pytest.raises(DependencyError, match=r"(?s)Hash mismatch.*serves what it served"):
-        dependencies.install(volume, planned)
+        setup.install(volume, planned, force=False)
     assert not volume.pointer("tiny").exists()
     assert partials(volume) == []
 
@@ -499,3 +501,106 @@ def test_a_volume_without_hard_links_into_the_cache_is_told_and_served(
         assert install(volume, tiny("greeting==1.0"), lock)
     assert "Failed to hardlink files; falling back to full copy" in caplog.text
     assert (volume.pointer("tiny") / "greeting" / "__init__.py").stat().st_nlink == 1
+
+
+# Damage
+
+
+def write_into(path: Path, text: str) -> None:
+    """Write in place: a file of a generation is the same one as in uv's cache."""
+    with path.open("w") as file:
+        file.write(text)
+
+
+def test_damage_in_uvs_cache_does_not_come_back(volume, wheels, lock, caplog):
+    install(volume, tiny("greeting==1.0"), lock)
+    source = volume.pointer("tiny") / "greeting" / "__init__.py"
+    write_into(source, "version = '0.0'\n")
+    assert install(volume, tiny("greeting==1.0"), lock, force=True)
+    assert "uv's cache is damaged; fetching greeting anew" in caplog.text
+    assert (
+        (volume.pointer("tiny") / "greeting" / "__init__.py")
+        .read_text()
+        .startswith("version = '1.0'")
+    )
+
+
+def test_a_wheel_whose_record_is_wrong_is_told_when_asked(volume, wheels, lock):
+    path = make_wheel(wheels, "odd", "1.0")
+    with zipfile.ZipFile(path) as wheel:
+        contents = {name: wheel.read(name) for name in wheel.namelist()}
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, content in contents.items():
+            wheel.writestr(name, b"odd = 1\n" if name == "odd/__init__.py" else content)
+    with pytest.raises(DependencyError, match=r"odd/__init__\.py is not what odd says"):
+        install(volume, tiny("odd", imports=("odd",)), lock, force=True)
+
+
+def test_damaged_bytecode_is_named_and_built_anew(volume, wheels, lock):
+    install(volume, tiny("greeting==1.0"), lock)
+    folder = volume.pointer("tiny").resolve()
+    (bytecode,) = folder.glob("greeting/__pycache__/*.pyc")
+    write_into(bytecode, "")
+    (damage,) = damaged_packages(folder, active(volume), quick=False)
+    assert damage.path == bytecode
+    assert install(volume, tiny("greeting==1.0"), lock, force=True)
+    assert not damaged_packages(volume.pointer("tiny").resolve(), active(volume), quick=False)
+
+
+def test_a_wheel_that_brings_bytecode_gets_its_own(volume, wheels, lock):
+    members = {"withpyc/__pycache__/__init__.cpython-311.pyc": b"no bytecode at all"}
+    make_wheel(wheels, "withpyc", "1.0", members=members)
+    for version in ("1.0", "2.0"):
+        project = tiny("withpyc", f"greeting=={version}", imports=("withpyc",))
+        assert install(volume, project, lock)
+        folder = volume.pointer("tiny").resolve()
+        assert not damaged_packages(folder, active(volume), quick=False)
+
+
+# Private places
+
+
+def test_extras_of_a_package_with_its_own_index_count(volume, lock, wheels, tmp_path):
+    make_wheel(wheels, "more", "1.0")
+    folder = tmp_path / "own" / "net"
+    make_wheel(folder, "net", "1.0", requires=["more ; extra == 'all'"], extras=["all"])
+    own = make_index(tmp_path / "own")
+    project = grouped(Group(name="n", packages=["net[all]"], index_url=own), imports=("net",))
+    assert install(volume, project, lock)
+    assert active(volume).packages == {"more": "1.0", "net": "1.0"}
+
+
+@pytest.mark.parametrize("place", ["index_url", "extra_index_urls"])
+def test_a_private_index_is_asked_with_its_credentials_which_stay_here(
+    volume, wheels, lock, tmp_path, monkeypatch, place
+):
+    make_wheel(tmp_path / "private", "secret", "1.0", requires=["greeting"])
+    monkeypatch.setenv("UV_OFFLINE", "0")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve(tmp_path / "private") as index:
+        index.misbehave(credentials="someone:pass-word")
+        url = index.url.replace("://", "://someone:pass-word@")
+        group = Group.model_validate(
+            {"name": "n", "packages": ["secret"], place: url if place == "index_url" else [url]}
+        )
+        assert install(volume, grouped(group, imports=("secret",)), lock)
+        assert active(volume).packages == {"greeting": "2.0", "secret": "1.0"}
+        folder = volume.pointer("tiny").resolve()
+        for path in (folder / "pylock.toml", folder / "generation.json"):
+            assert "pass-word" not in path.read_text()
+        index.misbehave(credentials="someone:else")
+        with pytest.raises(DependencyError) as error:
+            install(volume, grouped(group, imports=("secret",)), lock, force=True)
+        assert "pass-word" not in str(error.value)
+
+
+def test_nothing_but_links_is_asked_where_pip_is_told_so(
+    volume, wheels, lock, monkeypatch, tmp_path
+):
+    make_wheel(tmp_path / "index" / "only-there", "only-there", "1.0")
+    monkeypatch.setenv("PIP_INDEX_URL", make_index(tmp_path / "index"))
+    assert plan(volume, tiny("only-there"), image_lock=lock).changes
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(DependencyError, match="only-there was not found"):
+        plan(volume, tiny("only-there"), image_lock=lock)
+    assert install(volume, tiny("greeting==1.0"), lock)

@@ -23,13 +23,15 @@ def make_wheel(
     version: str,
     *,
     requires: Sequence[str] = (),
+    extras: Sequence[str] = (),
     code: str = "",
     members: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a wheel with one package in it, whose ``__init__`` is the version and `code`."""
     package = name.replace("-", "_")
     info = f"{package}-{version}.dist-info"
-    needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    needs = "".join(f"Provides-Extra: {extra}\n" for extra in extras)
+    needs += "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
     contents = {
         f"{package}/__init__.py": f"version = {version!r}\n{code}",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",

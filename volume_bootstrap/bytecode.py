@@ -2,21 +2,25 @@
 
 It is *unchecked*: nothing compares it with its source when it is imported. A
 generation is never edited, and a volume that was copied keeps its bytecode
-although its files have other times.
+although its files have other times. ``bytecode.sha256`` in the generation, in
+the format of sha256sum, is what ``verify`` compares it with.
 """
 
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from volume_bootstrap import files
 from volume_bootstrap.runner import run
 
 logger = logging.getLogger(__name__)
 
 CACHE = "__pycache__"
+DIGESTS = "bytecode.sha256"
 # A source that does not compile is left without, as pip leaves it: packages carry templates, and
 # modules for other Pythons.
 PROGRAM = """
@@ -30,7 +34,7 @@ for line in sys.stdin:
 
 
 def compile_folder(folder: Path, previous: Path | None) -> tuple[int, int]:
-    """Give every module of `folder` its bytecode.
+    """Give every module of `folder` its bytecode, and write down the digests of that.
 
     Parameters
     ----------
@@ -40,52 +44,81 @@ def compile_folder(folder: Path, previous: Path | None) -> tuple[int, int]:
     -------
     How many were linked, and how many were there to compile.
     """
+    known = read_digests(previous) if previous else {}
+    digests: dict[str, str] = {}
     missing: list[str] = []
-    num_linked = 0
-    for parent, sources in _sources(folder):
-        kept = _link_all(parent, sources, _beside(parent, folder, previous))
-        num_linked += len(kept)
-        missing += [os.path.join(parent, name) for name in sources if name not in kept]
-    num_processes = min(os.cpu_count() or 1, len(missing))
-    slices = ["\n".join(missing[first::num_processes]) for first in range(num_processes)]
-    with ThreadPoolExecutor(num_processes or 1) as pool:
-        list(
-            pool.map(lambda text: run([sys.executable, "-I", "-c", PROGRAM], {}, text=text), slices)
-        )
+    for inside, sources in _sources(folder):
+        # Path of each module's bytecode, as the digests have it.
+        bytecode = {name: os.path.join(inside, CACHE, _compiled_name(name)) for name in sources}
+        linked: set[str] = set()
+        if previous:
+            candidates = {name: path for name, path in bytecode.items() if path in known}
+            linked = _link(folder, previous, inside, candidates)
+        digests |= {bytecode[name]: known[bytecode[name]] for name in linked}
+        missing += [os.path.join(inside, name) for name in sources if name not in linked]
+    num_linked = len(digests)
+    _compile(folder, missing)
+    for source in missing:
+        inside, name = os.path.split(source)
+        path = os.path.join(inside, CACHE, _compiled_name(name))
+        if os.path.exists(os.path.join(folder, path)):
+            digests[path] = files.sha256_of(folder / path)
+    lines = [f"{digest}  {path}\n" for path, digest in sorted(digests.items())]
+    files.write_text(folder / DIGESTS, "".join(lines))
     logger.debug("bytecode: %d linked, %d compiled", num_linked, len(missing))
     return num_linked, len(missing)
 
 
+def read_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each module's bytecode in a generation, by its path; none where it has no list."""
+    try:
+        text = (folder / DIGESTS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    pairs = (line.partition("  ") for line in text.splitlines())
+    return {path: digest for digest, _, path in pairs}
+
+
 def _sources(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder that holds modules, and their names."""
-    for parent, _, names in os.walk(folder):
+    """Each folder that holds modules, and their names; bytecode that a wheel brought goes."""
+    for parent, folders, names in os.walk(folder):
+        if CACHE in folders:
+            folders.remove(CACHE)
+            shutil.rmtree(os.path.join(parent, CACHE))
         if sources := [name for name in names if name.endswith(".py")]:
-            yield parent, sources
+            inside = os.path.relpath(parent, folder)
+            yield "" if inside == "." else inside, sources
 
 
-def _beside(parent: str, folder: Path, previous: Path | None) -> str | None:
-    """Path in `previous` of what `parent` is in `folder`."""
-    if previous is None:
-        return None
-    return os.path.join(previous, os.path.relpath(parent, folder))
-
-
-def _link_all(parent: str, sources: list[str], before: str | None) -> set[str]:
-    """Link the bytecode of modules that are the same file in `before`; names of those."""
-    if before is None or not os.path.isdir(os.path.join(before, CACHE)):
+def _link(folder: Path, previous: Path, inside: str, candidates: Mapping[str, str]) -> set[str]:
+    """Link the bytecode of modules that are the same file in both folders; names of those."""
+    if not candidates:
         return set()
-    with os.scandir(before) as entries:
+    with os.scandir(os.path.join(previous, inside)) as entries:
         inodes = {entry.name: entry.inode() for entry in entries}
-    os.makedirs(os.path.join(parent, CACHE), exist_ok=True)
+    os.mkdir(os.path.join(folder, inside, CACHE))
     linked = set()
-    for name in sources:
+    for name, bytecode in candidates.items():
         # Both folders lie on one file system, where an inode is one file.
-        if os.stat(os.path.join(parent, name)).st_ino != inodes.get(name):
-            continue
-        bytecode = os.path.join(CACHE, f"{name[:-3]}.{sys.implementation.cache_tag}.pyc")
-        try:
-            os.link(os.path.join(before, bytecode), os.path.join(parent, bytecode))
-        except FileNotFoundError:
-            continue
-        linked.add(name)
+        if os.stat(os.path.join(folder, inside, name)).st_ino == inodes.get(name):
+            try:
+                os.link(os.path.join(previous, bytecode), os.path.join(folder, bytecode))
+            except FileNotFoundError:
+                continue
+            linked.add(name)
     return linked
+
+
+def _compile(folder: Path, sources: list[str]) -> None:
+    """Compile modules, a share in each of as many processes as there are processors."""
+    paths = [os.path.join(folder, source) for source in sources]
+    num_processes = min(os.cpu_count() or 1, len(paths))
+    shares = ["\n".join(paths[first::num_processes]) for first in range(num_processes)]
+    with ThreadPoolExecutor(num_processes or 1) as pool:
+        list(
+            pool.map(lambda text: run([sys.executable, "-I", "-c", PROGRAM], {}, text=text), shares)
+        )
+
+
+def _compiled_name(source: str) -> str:
+    return f"{source.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"

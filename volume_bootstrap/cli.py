@@ -36,6 +36,9 @@ from volume_bootstrap.maintenance import ProjectStatus
 from volume_bootstrap.project import Project
 from volume_bootstrap.setup import Outcome, set_up
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,7 +63,7 @@ def setup(
     """Bring the volume up to date with one project or more; nothing is done twice."""
     target = begin(volume, verbose=verbose, quiet=quiet)
     # All are read before the first changes anything.
-    described = read_projects(project)
+    described = read_projects(project, variant)
 
     def plan(each: Project) -> dependencies.Plan:
         return dependencies.plan(target, each, variant=variant, mirror=mirror, force=force)
@@ -97,6 +100,7 @@ def status(
     free, total = console.size(found.free_bytes), console.size(found.total_bytes)
     console.print_lines(
         f"{found.root}: {free} of {total} free",
+        f"  models    {found.models}",
         f"  writer    {found.writer or 'none'}",
         f"  workers   {sum(found.workers.values())}",
     )
@@ -130,6 +134,7 @@ def clean(
 ) -> None:
     """Remove what nothing needs: old generations, left-overs of kills, replaced models."""
     target = begin(volume, verbose=verbose, quiet=quiet)
+    maintenance.must_exist(target)
     if dry_run:
         _show_removed(_sizes(target, keep), "would be removed", as_json=as_json)
         return
@@ -144,11 +149,12 @@ def main() -> None:
     # A pod is stopped with it: what was started ends with us, temporary folders go.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            console.fail("interrupted; run the same again to go on.", code)
+        sys.exit(code)
     except TyperException as error:
         sys.exit(console.fail(f"{error.format_message()} Try --help.", 1))
-    except typer.Abort:
-        sys.exit(console.fail("interrupted; the volume serves what it served before.", 130))
     except ProvisionError as error:
         sys.exit(console.fail(str(error), 1))
     except OSError as error:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from volume_bootstrap import console, dependencies, generations
+from volume_bootstrap import building, console, dependencies, generations, setup
 from volume_bootstrap.cli_options import (
     AnyProjects,
     AsJson,
@@ -22,10 +22,12 @@ from volume_bootstrap.cli_options import (
     chosen,
     read_projects,
 )
-from volume_bootstrap.dependencies import Plan
+from volume_bootstrap.dependencies import IMAGE_LOCK, Plan
 from volume_bootstrap.integrity import damaged_packages
 from volume_bootstrap.layout import Generation, Volume
 from volume_bootstrap.lock import writing
+from volume_bootstrap.project import Project
+from volume_bootstrap.resolution import image_versions
 from volume_bootstrap.setup import active_generation
 
 app = typer.Typer(help="Plan, install, list, check and roll back packages.")
@@ -45,7 +47,7 @@ def plan_(
     target = begin(volume, verbose=verbose, quiet=quiet)
     plans = [
         dependencies.plan(target, each, variant=variant, mirror=mirror)
-        for each in read_projects(project)
+        for each in read_projects(project, variant)
     ]
     show(target, plans, as_json=as_json)
 
@@ -64,23 +66,16 @@ def install(
 ) -> None:
     """Build a generation of what changed, check it, and switch to it."""
     target = begin(volume, verbose=verbose, quiet=quiet)
-    described = read_projects(project)
+    described = read_projects(project, variant)
 
-    def plan(number: int) -> Plan:
-        return dependencies.plan(
-            target, described[number], variant=variant, mirror=mirror, force=force
-        )
+    def plan(each: Project) -> Plan:
+        return dependencies.plan(target, each, variant=variant, mirror=mirror, force=force)
 
     if dry_run:
-        show(target, [plan(number) for number in range(len(described))], as_json=as_json)
+        show(target, [plan(each) for each in described], as_json=as_json)
         return
-    results = []
     with writing(target):
-        for number, each in enumerate(described):
-            built = dependencies.install(target, plan(number), force=force)
-            if built:
-                generations.prune(target, each.name)
-            results.append((active_generation(target, each.name), built))
+        results = [setup.install(target, plan(each), force=force) for each in described]
     if as_json:
         console.print_json([{"changed": built, **asdict(g)} for g, built in results])
         return
@@ -140,9 +135,9 @@ def check(
     damages = []
     for name in chosen(target, project):
         generation = active_generation(target, name)
-        found = damaged_packages(target, generation, quick=True)
+        found = damaged_packages(target.generations / generation.id, generation, quick=True)
         if not found:
-            dependencies.check(target, generation, mirror=mirror)
+            building.check(target, generation, mirror=mirror)
         damages += found
     console.report(damages, as_json=as_json)
 
@@ -162,7 +157,7 @@ def rollback(
     target = begin(volume, verbose=verbose, quiet=quiet)
     (name,) = chosen(target, [project])
     with writing(target):
-        generation = generations.rollback(target, name, to)
+        generation = generations.rollback(target, name, to, image_versions(IMAGE_LOCK))
     if as_json:
         console.print_json(generation)
     else:
@@ -193,6 +188,8 @@ def plan_lines(volume: Volume, plan: Plan) -> list[str]:
     head = f"{plan.project.name}{variant} on {volume.root}: "
     if plan.resolved is None:
         return [f"{head}packages are up to date"]
+    if not plan.changes:
+        return [f"{head}the same packages, to be built anew"]
     counts = [
         f"{sum(change.sign == sign for change in plan.changes)} {what}"
         for sign, what in (("+", "to add"), ("~", "to change"), ("-", "to remove"))

@@ -23,7 +23,7 @@ AnyProjects = Annotated[
 ]
 OneProject = Annotated[str, typer.Option("--project", "-p", help="Folder under projects/.")]
 VolumeOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--volume", help="The volume. Default: SPEECH_VOLUME, /runpod-volume, /workspace."
     ),
@@ -41,13 +41,15 @@ Mirror = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it anew although nothing changed.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Compare sizes and times alone.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Compare sizes alone, of models their times as well.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only errors.")]
 
 
-def begin(volume: Path | None, *, verbose: bool, quiet: bool) -> Volume:
+def begin(volume: str | None, *, verbose: bool, quiet: bool) -> Volume:
     """Set up logging and find the volume.
 
     Raises
@@ -62,15 +64,22 @@ def begin(volume: Path | None, *, verbose: bool, quiet: bool) -> Volume:
     return Volume(_find_volume(volume), cache=cache)
 
 
-def read_projects(names: list[str]) -> list[Project]:
+def read_projects(names: list[str], variant: str | None = None) -> list[Project]:
     """Read projects, each once; all before anything is changed.
+
+    Parameters
+    ----------
+    variant : what each of them must have, where it is named.
 
     Raises
     ------
     ProjectError
-        One is wrong.
+        One is wrong, or has no such variant.
     """
-    return [read_project(name, running_python()) for name in dict.fromkeys(names)]
+    projects = [read_project(name, running_python()) for name in dict.fromkeys(names)]
+    for project in projects:
+        project.choose_variant(variant)
+    return projects
 
 
 def chosen(volume: Volume, names: list[str] | None) -> list[str]:
@@ -92,15 +101,14 @@ def chosen(volume: Volume, names: list[str] | None) -> list[str]:
     return names or held
 
 
-def _find_volume(given: Path | None) -> Path:
-    if given is not None and given == Path():
+def _find_volume(given: str | None) -> Path:
+    if given == "":
         raise ProvisionError("--volume is empty; give the folder that is the volume.")
-    if given is None and (named := os.environ.get("SPEECH_VOLUME")):
-        given = Path(named)
-    if given is not None:
-        if given.exists() and not given.is_dir():
-            raise ProvisionError(f"{given} is not a folder; give the folder that is the volume.")
-        return given.absolute()
+    if named := given or os.environ.get("SPEECH_VOLUME"):
+        volume = Path(named).absolute()
+        if volume.exists() and not volume.is_dir():
+            raise ProvisionError(f"{volume} is not a folder; give the folder that is the volume.")
+        return volume
     for mount in MOUNTS:
         if mount.is_dir():
             return mount

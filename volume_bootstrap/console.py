@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.text import Text
 from volume_bootstrap.errors import DamageError
 from volume_bootstrap.integrity import Damage
 
-STDERR = Console(stderr=True, highlight=False)
+STDERR = Console(stderr=True, highlight=False, emoji=False)
 """Bars and log lines go through the same console, or they would write over each other."""
 
 
@@ -39,7 +40,7 @@ def fail(message: str, code: int) -> int:
 
 def print_lines(*lines: str) -> None:
     """Print lines as they are."""
-    Console(highlight=False, soft_wrap=True, markup=False).print("\n".join(lines))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def print_json(value: object) -> None:
@@ -52,7 +53,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     Without a terminal nothing is cut: programs read it.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         right = column.startswith(">")
@@ -83,7 +84,7 @@ def report(damages: Sequence[Damage], *, as_json: bool) -> None:
         print_lines("everything is as it was provisioned")
     if damages:
         raise DamageError(
-            f"{len(damages)} files are damaged. Repair models with `setup`, packages with "
+            f"Damaged files: {len(damages)}. Mend models with `setup`, packages with "
             "`deps install --force`."
         )
 

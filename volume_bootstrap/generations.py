@@ -5,9 +5,10 @@ import json
 import logging
 import re
 import shutil
+import sysconfig
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from volume_bootstrap import files
 from volume_bootstrap.errors import DependencyError
+from volume_bootstrap.integrity import missing_packages
 from volume_bootstrap.layout import (
     WORKER_DEAD_AFTER_S,
     Generation,
@@ -47,7 +49,7 @@ def of_project(volume: Volume, project: str) -> list[Generation]:
         try:
             generation = read_generation(path / "generation.json")
         except LayoutError as error:
-            logger.warning("%s It counts as no generation.", error)
+            logger.debug("%s It counts as no generation.", error)
             continue
         if generation.project == project:
             found.append(generation)
@@ -55,7 +57,7 @@ def of_project(volume: Volume, project: str) -> list[Generation]:
 
 
 def next_number(volume: Volume) -> int:
-    """Number that no generation on the volume has had and still lies there."""
+    """Return a build number above those of all generations on the volume."""
     return 1 + max((number_of(path.name) for path in _folders(volume)), default=0)
 
 
@@ -65,37 +67,81 @@ def number_of(name: str) -> int:
     return int(match["number"]) if match else 0
 
 
-def switch(volume: Volume, generation: Generation) -> None:
-    """Make the generation the project's active one, in one step."""
+def switch(volume: Volume, generation: Generation) -> bool:
+    """Make the generation the project's active one, in one step; whether another one was.
+
+    The one that was is remembered: a roll-back goes there, and it stays while others go.
+    """
+    now = active(volume, generation.project)
+    if now is not None and now.id == generation.id:
+        return False
     stage("switch-deps")
+    if now is not None:
+        files.point(volume.previous(generation.project), f".generations/{now.id}")
     files.point(volume.pointer(generation.project), f".generations/{generation.id}")
     logger.info("%s: generation %s is active", generation.project, generation.id)
+    return True
 
 
-def rollback(volume: Volume, project: str, wanted: str | None) -> Generation:
-    """Switch to an older generation: the one before the active one, or `wanted`.
+def rollback(
+    volume: Volume, project: str, wanted: str | None, image: Mapping[str, str]
+) -> Generation:
+    """Switch to the generation that was active before, else the next older one, or to `wanted`.
+
+    Parameters
+    ----------
+    image : versions of the image's packages.
 
     Raises
     ------
     DependencyError
-        There is no such generation.
+        There is no such generation, or a worker could not start on it.
     """
+    adopt(volume, project)
     found = of_project(volume, project)
+    held = ", ".join(generation.id for generation in found) or "none"
     now = active(volume, project)
-    if wanted is None:
-        last = number_of(now.id) if now else 1 + max((number_of(g.id) for g in found), default=0)
-        fitting = [g for g in found if number_of(g.id) < last]
+    reasons = {generation.id: unfit(volume, generation, image) for generation in found}
+    if wanted is not None:
+        if wanted not in reasons:
+            raise DependencyError(
+                f"Project {project} has no generation {wanted} on {volume.root}; it has: {held}."
+            )
+        if reason := reasons[wanted]:
+            raise DependencyError(f"No worker can start on generation {wanted}: {reason}.")
+        chosen = next(generation for generation in found if generation.id == wanted)
     else:
-        fitting = [g for g in found if g.id == wanted]
-    if not fitting:
-        held = ", ".join(g.id for g in found) or "none"
-        what = f"no generation {wanted}" if wanted else "no generation older than the active one"
-        raise DependencyError(
-            f"Project {project} has {what} on {volume.root}; it has: {held}. "
-            "List them with: python -m volume_bootstrap deps list"
-        )
-    switch(volume, fitting[0])
-    return fitting[0]
+        last = number_of(now.id) if now else next_number(volume)
+        before = volume.previous(project).resolve().name
+        older = [g for g in found if g.id == before and g != now]
+        older += [g for g in found if number_of(g.id) < last]
+        fitting = [generation for generation in older if not reasons[generation.id]]
+        if not fitting:
+            unfitting = "; ".join(
+                f"{name}: {reasons[name]}" for name in dict.fromkeys(g.id for g in older)
+            )
+            raise DependencyError(
+                f"Project {project} has no generation to go back to on {volume.root}; it has: "
+                f"{held}. {unfitting}".rstrip()
+            )
+        chosen = fitting[0]
+    switch(volume, chosen)
+    # What was left is no place to go back to.
+    volume.previous(project).unlink(missing_ok=True)
+    return chosen
+
+
+def unfit(volume: Volume, generation: Generation, image: Mapping[str, str]) -> str:
+    """Say why no worker could start on a generation, or nothing."""
+    abi = sysconfig.get_config_var("SOABI")
+    if generation.abi != abi:
+        return f"it is built for {generation.abi or 'an older tool'}, this Python is {abi}"
+    for name, version in generation.image_packages.items():
+        if image.get(name) != version:
+            return f"it needs {name} {version} of the image, which has {image.get(name)}"
+    if missing := missing_packages(volume, generation):
+        return f"it lacks {', '.join(missing)}"
+    return ""
 
 
 def older_tool(volume: Volume, project: str) -> Generation | None:
@@ -103,8 +149,9 @@ def older_tool(volume: Volume, project: str) -> Generation | None:
     pointer = volume.pointer(project)
     if pointer.is_symlink() or not pointer.is_dir():
         return None
+    # pip leaves folders without METADATA when it replaces a package: those have no name.
     distributions = importlib.metadata.distributions(path=[str(pointer)])
-    packages = {canonicalize_name(each.name): each.version for each in distributions}
+    packages = {canonicalize_name(each.name): each.version for each in distributions if each.name}
     return Generation(
         id=f"adopted-{next_number(volume)}",
         project=project,
@@ -123,10 +170,15 @@ def older_tool(volume: Volume, project: str) -> Generation | None:
 
 def adopt(volume: Volume, project: str) -> None:
     """Turn a folder that an older tool left at the pointer's place into a generation."""
+    pointer = volume.pointer(project)
+    if not pointer.is_symlink() and not pointer.exists():
+        # Killed between two steps, where the file system cannot exchange names.
+        if aside := [g for g in of_project(volume, project) if g.id.startswith("adopted-")]:
+            files.point(pointer, f".generations/{aside[0].id}")
+        return
     generation = older_tool(volume, project)
     if generation is None:
         return
-    pointer = volume.pointer(project)
     logger.info("%s is a folder of an older tool: it becomes %s", pointer, generation.id)
     # The record first: it is a new file, and nothing that serves from the folder looks at it.
     files.write_text(pointer / "generation.json", dump(generation))
@@ -135,16 +187,36 @@ def adopt(volume: Volume, project: str) -> None:
 
 
 def unused(volume: Volume, project: str, keep: int = KEPT) -> list[Generation]:
-    """Return generations beyond the newest `keep` that no worker uses, the active one apart."""
+    """Return generations that may go: beyond `keep`, and used by no worker.
+
+    The active one stays first, then the one before it, then the newest.
+    """
+    found = of_project(volume, project)
     now = active(volume, project)
+    before = volume.previous(project).resolve().name
+    order = [g for g in found if now and g.id == now.id]
+    order += [g for g in found if g.id == before]
+    kept = set(list(dict.fromkeys(g.id for g in [*order, *found]))[:keep])
+    return [g for g in found if g.id not in kept | set(workers(volume))]
+
+
+def unreadable(volume: Volume) -> list[Path]:
+    """Return folders whose record cannot be read, that no project points to and no worker uses."""
+    pointed = {path.resolve() for path in volume.dependencies.glob("[!.]*") if path.is_symlink()}
     used = set(workers(volume))
-    if now is not None:
-        used.add(now.id)
-    return [g for g in of_project(volume, project)[keep:] if g.id not in used]
+    found = []
+    for path in _folders(volume):
+        try:
+            read_generation(path / "generation.json")
+        except LayoutError:
+            if path.resolve() not in pointed and path.name not in used:
+                found.append(path)
+    return found
 
 
 def prune(volume: Volume, project: str, keep: int = KEPT) -> list[str]:
     """Remove unused generations; ids of what went."""
+    stage("prune")
     gone = unused(volume, project, keep)
     for generation in gone:
         logger.info("removing generation %s", generation.id)
@@ -206,10 +278,11 @@ def _server_time(volume: Volume) -> float:
     probe = volume.workers / f"probe.{uuid.uuid4().hex}"
     try:
         probe.touch()
-        return probe.stat().st_mtime
     except OSError:
         # A volume that cannot be written to is only looked at.
         return time.time()
+    try:
+        return probe.stat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from volume_bootstrap.bytecode import CACHE, read_digests
 from volume_bootstrap.layout import Generation, Volume
 
 SHA256 = re.compile(r"^sha256=(?P<digest>[A-Za-z0-9_-]{43})$")
@@ -18,7 +19,7 @@ SHA256 = re.compile(r"^sha256=(?P<digest>[A-Za-z0-9_-]{43})$")
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One file that is not as it was provisioned; `owner` is a model's alias or a generation."""
+    """One file that is not as it was provisioned; `owner` is a model's alias or a package."""
 
     owner: str
     path: Path
@@ -39,30 +40,43 @@ def distributions(folder: Path) -> dict[str, Path]:
     return {canonicalize_name(path.name.partition("-")[0]): path for path in paths}
 
 
-def damaged_packages(volume: Volume, generation: Generation, *, quick: bool) -> list[Damage]:
-    """Name each file of a generation that is missing or changed.
+def missing_packages(volume: Volume, generation: Generation) -> list[str]:
+    """Names of a generation's packages that are not in its folder."""
+    found = distributions(volume.generations / generation.id)
+    return [name for name in generation.packages if name not in found]
+
+
+def damaged_packages(folder: Path, generation: Generation, *, quick: bool) -> list[Damage]:
+    """Name each file of a generation that is missing or changed; bytecode included.
 
     Parameters
     ----------
-    quick : compare sizes alone; else SHA-256 as well.
+    folder : where it lies.
+    quick : compare sizes alone, and bytecode not at all; else SHA-256 as well.
     """
-    folder = volume.generations / generation.id
     known = distributions(folder)
     # Where packages carry the same file, any of them may be the one that was laid on top.
     expected: dict[Path, list[_Recorded]] = {}
+    owners: dict[Path, str] = {}
     found = []
     for name, version in generation.packages.items():
         record = known.get(name, folder / f"{name}.dist-info") / "RECORD"
         if not record.is_file():
-            found.append(Damage(generation.id, record, f"missing: package {name} {version}"))
+            found.append(Damage(name, record, f"missing: package {name} {version}"))
             continue
         for relative, recorded in _read(record):
-            expected.setdefault(folder / relative, []).append(recorded)
+            # What a wheel brings of bytecode is not kept: it may be another Python's.
+            if CACHE not in relative.split("/"):
+                expected.setdefault(folder / relative, []).append(recorded)
+                owners[folder / relative] = name
+    if not quick:
+        for relative, digest in read_digests(folder).items():
+            expected[folder / relative] = [_Recorded(None, bytes.fromhex(digest))]
     with ThreadPoolExecutor() as pool:
         problems = pool.map(lambda item: _problem(*item, quick=quick), expected.items())
         for path, problem in zip(expected, problems, strict=True):
             if problem:
-                found.append(Damage(generation.id, path, problem))
+                found.append(Damage(owners.get(path, "bytecode"), path, problem))
     return found
 
 

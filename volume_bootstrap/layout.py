@@ -7,12 +7,16 @@ mounted at /workspace in a pod and at /runpod-volume in a serverless worker.
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 MANIFEST_FORMAT = 2
 """Raised when a manifest changes in a way that an older worker would misread."""
+
+MOUNTS = (Path("/runpod-volume"), Path("/workspace"))
+"""Where RunPod mounts a network volume: in serverless workers, in pods."""
 
 WORKER_BEAT_S = 30.0
 WORKER_DEAD_AFTER_S = 300.0
@@ -48,6 +52,10 @@ class Volume:
     def pointer(self, project: str) -> Path:
         """Symbolic link to the project's active generation."""
         return self.dependencies / project
+
+    def previous(self, project: str) -> Path:
+        """Symbolic link to the generation that was active before, where there was one."""
+        return self.dependencies / f".{project}.previous"
 
     @property
     def models(self) -> Path:
@@ -189,11 +197,8 @@ def read_generation(path: Path) -> Generation:
     LayoutError
         The file is missing, damaged, or of another format.
     """
-    record = _read(path)
-    try:
-        return Generation(**{**record, "imports": tuple(record["imports"])})
-    except (KeyError, TypeError) as error:
-        raise LayoutError(f"{path} is damaged: {error}.") from error
+    generation: Generation = _typed(Generation, _read(path), str(path))
+    return generation
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -204,21 +209,11 @@ def read_manifest(path: Path) -> Manifest:
     LayoutError
         The file is missing, damaged, or of another format.
     """
-    record = _read(path)
-    try:
-        models = tuple(
-            ModelRecord(**{**m, "files": tuple(ModelFile(**f) for f in m["files"])})
-            for m in record["models"]
-        )
-        for model in models:
-            texts = (model.alias, model.id, model.task, model.folder, model.runtime or "")
-            if not all(isinstance(text, str) for text in texts):
-                raise LayoutError(f"{path} is damaged: a model's fields are no texts.")
-            if model.runtime not in {None, *(f.path for f in model.files)}:
-                raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
-        return Manifest(**{**record, "models": models})
-    except (KeyError, TypeError) as error:
-        raise LayoutError(f"{path} is damaged: {error}.") from error
+    manifest: Manifest = _typed(Manifest, _read(path), str(path))
+    for model in manifest.models:
+        if model.runtime not in {None, *(f.path for f in model.files)}:
+            raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
+    return manifest
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -231,3 +226,29 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
         raise LayoutError(f"{path} is not of format {MANIFEST_FORMAT}.")
     return record
+
+
+def _typed(kind: Any, value: Any, path: str, place: str = "") -> Any:  # noqa: ANN401 - any JSON
+    """Make of a JSON value what a record's annotation `kind` says; `place` is where it stands."""
+    if kind is Any:
+        return value
+    origin, inner = get_origin(kind), get_args(kind)
+    if NoneType in inner:
+        return None if value is None else _typed(inner[0], value, path, place)
+    if is_dataclass(kind) and type(value) is dict:
+        kinds = {f.name: f.type for f in fields(kind)}
+        if odd := sorted(kinds.keys() ^ value.keys()):
+            raise LayoutError(
+                f"{path} is damaged: {place or 'it'} misses or should not have {odd}."
+            )
+        typed = {n: _typed(k, value[n], path, f"{place}.{n}") for n, k in kinds.items()}
+        return kind(**typed)
+    if origin is tuple and type(value) is list:
+        return tuple(_typed(inner[0], v, path, f"{place}[{i}]") for i, v in enumerate(value))
+    if origin is dict and type(value) is dict:
+        return {k: _typed(inner[1], v, path, f"{place}.{k}") for k, v in value.items()}
+    # JSON knows no difference between 1 and 1.0, and true is no number.
+    if type(value) is not kind and (kind, type(value)) != (float, int):
+        name = kind.__name__
+        raise LayoutError(f"{path} is damaged: {place} is {value!r:.60}, which is no {name}.")
+    return value

@@ -6,17 +6,20 @@ machine, or by the silence. No flock: not every network file system has it.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import signal
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.layout import Volume
 
 logger = logging.getLogger(__name__)
@@ -25,34 +28,53 @@ HEARTBEAT_S = 5.0
 DEAD_AFTER_S = 60.0
 """Silence after which a holder is taken for dead: many heartbeats, for slow network volumes."""
 POLL_S = 0.5
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Who holds the lock. Of one that could not write its name only the token is known."""
+
+    token: str
+    host: str = ""
+    machine: str = ""
+    pid: int = 0
+    started: str | None = None
+
+    @property
+    def name(self) -> str:
+        if not self.pid:
+            return "a process that could not write its name"
+        return f"process {self.pid} on {self.host}"
 
 
 @contextlib.contextmanager
 def writing(volume: Volume) -> Iterator[None]:
-    """Hold the volume's lock; wait for a holder that lives, take over from one that died."""
+    """Hold the volume's lock; wait for a holder that lives, take over from one that died.
+
+    A run that loses the lock all the same, because it was silent for long, gets a SIGTERM.
+
+    Raises
+    ------
+    VolumeError
+        The volume cannot be written to.
+    """
     path = volume.metadata / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    owner = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": _started(os.getpid()),
-        "token": uuid.uuid4().hex,
-    }
-    waiting_for = ""
-    while not _create(path, owner):
-        holder = _read(path)
-        if holder is not None and _is_dead(path, holder):
-            logger.warning("taking over from %s, which died", _name(holder))
-            _remove(path, holder)
-            continue
-        if holder is not None and waiting_for != (waiting_for := holder["token"]):
-            logger.info("waiting for %s, which is writing to %s", _name(holder), volume.root)
-        time.sleep(POLL_S)
+    try:
+        owner = _acquire(volume, path)
+    except OSError as error:
+        advice = "Mount it so that this user may write."
+        if error.errno in FULL:
+            advice = "Remove files from it, or give it more room."
+        raise VolumeError(
+            f"{volume.root} cannot be written to: {error.strerror} ({path.parent}). {advice}"
+        ) from error
 
     done = threading.Event()
-    heart = threading.Thread(target=_beat, args=(path, done), daemon=True)
+    heart = threading.Thread(target=_beat, args=(path, owner, done), daemon=True)
     heart.start()
     try:
+        _remove_drafts(path)
         yield
     finally:
         done.set()
@@ -61,33 +83,83 @@ def writing(volume: Volume) -> Iterator[None]:
 
 
 def holder(volume: Volume) -> str | None:
-    """Name who is writing to the volume, if anyone holds its lock."""
-    found = _read(volume.metadata / "lock")
-    return None if found is None else _name(found)
-
-
-def _create(path: Path, owner: dict[str, Any]) -> bool:
-    """Create the lock with its content in one step: a link to a whole file."""
-    draft = path.with_name(f"lock.{owner['token']}")
-    draft.write_text(json.dumps(owner), encoding="utf-8")
+    """Name who is writing to the volume, if anyone who lives holds its lock."""
+    path = volume.metadata / "lock"
+    found = _read(path)
+    if found is None:
+        return None
     try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
+        now = _server_time(path)
+    except OSError:
+        now = time.time()  # a volume that cannot be written to is only looked at
+    return None if _is_dead(path, found, now) else found.name
+
+
+def _acquire(volume: Volume, path: Path) -> _Owner:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    me = _myself()
+    waiting_for = None
+    while (owner := _create(path, me)) is None:
+        holder = _read(path)
+        if holder is not None and _is_dead(path, holder, _server_time(path)):
+            logger.warning("taking over from %s, which died", holder.name)
+            _remove(path, holder)
+            continue
+        if holder is not None and holder != waiting_for:
+            logger.warning("waiting for %s, which is writing to %s", holder.name, volume.root)
+            waiting_for = holder
+        time.sleep(POLL_S)
+    return owner
+
+
+def _create(path: Path, me: _Owner) -> _Owner | None:
+    """Create the lock with its content in one step, by a link; none if another holds it.
+
+    Returns
+    -------
+    The owner as the lock names it: on a full volume, where it is empty, by its inode.
+    """
+    draft = path.with_name(f"lock.{me.token}")
+    try:
+        try:
+            draft.write_text(json.dumps(asdict(me)), encoding="utf-8")
+        except OSError as error:
+            # An empty lock takes no room, and lets `clean` make some.
+            if error.errno not in FULL or not draft.exists():
+                raise
+        owner = _read(draft)
+        # The draft is missing where this process slept for so long that it was cleared away.
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            os.link(draft, path)
     finally:
-        draft.unlink()
-    return True
+        draft.unlink(missing_ok=True)
+    # The link itself may tell of a failure that was none, when a file server answers twice.
+    return owner if _read(path) == owner else None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> _Owner | None:
     try:
-        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            content = file.read()
     except FileNotFoundError:
         return None
-    except ValueError:
-        # Nobody writes such a lock; it goes by its silence.
-        return {"host": "an unknown machine", "pid": 0, "started": None, "token": "damaged"}
-    return holder
+    try:
+        return _Owner(**json.loads(content))
+    except (ValueError, TypeError):
+        return _Owner(token=f"inode {inode}")
+
+
+def _myself() -> _Owner:
+    # As /proc counts, which in a namespace of its own need not be what os.getpid() tells.
+    pid = int(Path("/proc/self").readlink().name)
+    return _Owner(uuid.uuid4().hex, socket.gethostname(), _machine(), pid, _started(pid))
+
+
+def _machine() -> str:
+    """Where a process number means the same process: hostnames are not unique, containers less."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
 
 
 def _started(pid: int) -> str | None:
@@ -96,46 +168,69 @@ def _started(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name, in parentheses, may hold anything; the start is the twentieth field after it.
-    return stat.rpartition(")")[2].split()[19]
+    # The name, in parentheses, may hold anything; after it come the state and, as the twentieth
+    # field, the start. One that ended stays a zombie until its parent asks how.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else fields[19]
 
 
-def _is_dead(path: Path, holder: dict[str, Any]) -> bool:
-    if holder["host"] == socket.gethostname():
-        return bool(_started(holder["pid"]) != holder["started"])
-    # Both times are the file server's: clocks of two machines need not agree.
+def _is_dead(path: Path, holder: _Owner, now: float) -> bool:
+    if holder.machine == _machine():
+        return _started(holder.pid) != holder.started
+    try:
+        return now - path.stat().st_mtime > DEAD_AFTER_S
+    except FileNotFoundError:
+        return False
+
+
+def _server_time(path: Path) -> float:
+    """Time as the file server has it: clocks of two machines need not agree."""
     probe = path.with_name(f"lock.{uuid.uuid4().hex}")
     probe.touch()
     try:
-        return probe.stat().st_mtime - path.stat().st_mtime > DEAD_AFTER_S
-    except FileNotFoundError:
-        return False
+        return probe.stat().st_mtime
     finally:
         probe.unlink()
 
 
-def _remove(path: Path, holder: dict[str, Any]) -> None:
+def _remove(path: Path, holder: _Owner) -> None:
     """Remove the lock if it is still this holder's: of two that take over, one succeeds."""
+    if _read(path) != holder:
+        return
     aside = path.with_name(f"lock.{uuid.uuid4().hex}")
     try:
         path.rename(aside)
     except FileNotFoundError:
         return
-    if _read(aside) != holder:
-        # Another was quicker and holds the lock already: give it back.
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-    aside.unlink()
+    try:
+        if _read(aside) not in (holder, None):
+            # Another was quicker and holds the lock already: give it back.
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
-def _beat(path: Path, done: threading.Event) -> None:
+def _remove_drafts(path: Path) -> None:
+    """Remove what processes left that were killed; the lock is new and shows the server's time."""
+    now = path.stat().st_mtime
+    # No shorter pattern: a project may be called lock.something.
+    for draft in path.parent.glob("lock." + 32 * "[0-9a-f]"):
+        with contextlib.suppress(FileNotFoundError):
+            if now - draft.stat().st_mtime > DEAD_AFTER_S:
+                draft.unlink()
+
+
+def _beat(path: Path, owner: _Owner, done: threading.Event) -> None:
     while not done.wait(HEARTBEAT_S):
         try:
-            os.utime(path)
-        except FileNotFoundError:
-            logger.exception("the lock %s was taken away while this process was writing", path)
-            return
-
-
-def _name(holder: dict[str, Any]) -> str:
-    return f"process {holder['pid']} on {holder['host']}"
+            if _read(path) == owner:
+                os.utime(path)
+            # One that takes over looks whose lock it has in its hand, and gives it back.
+            elif not done.wait(POLL_S) and (found := _read(path)) != owner:
+                name = found.name if found else "nobody"
+                logger.error("%s was lost: %s holds it now. This run stops.", path, name)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+        except OSError as error:
+            logger.warning("%s cannot be touched: %s", path, error)

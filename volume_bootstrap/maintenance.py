@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volume_bootstrap import files, generations, lock, models, setup
+from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.integrity import Damage, damaged_packages
 from volume_bootstrap.layout import Generation, LayoutError, Manifest, Volume, read_manifest
 from volume_bootstrap.uv_tool import find_uv
@@ -28,6 +29,7 @@ class Status:
     """A volume at a moment; sizes in bytes."""
 
     root: Path
+    models: Path
     free_bytes: int
     total_bytes: int
     writer: str | None
@@ -43,12 +45,25 @@ def status(volume: Volume) -> Status:
         workers[generation] = workers.get(generation, 0) + 1
     return Status(
         root=volume.root,
+        models=volume.models,
         free_bytes=usage.free,
         total_bytes=usage.total,
         writer=lock.holder(volume),
         workers=workers,
         projects=tuple(_project(volume, name) for name in project_names(volume)),
     )
+
+
+def must_exist(volume: Volume) -> None:
+    """Refuse a volume that is not there, where it would otherwise be made.
+
+    Raises
+    ------
+    VolumeError
+        There is no such folder.
+    """
+    if not volume.root.is_dir():
+        raise VolumeError(f"{volume.root} does not exist; name a volume that was set up.")
 
 
 def project_names(volume: Volume) -> list[str]:
@@ -71,7 +86,7 @@ def verify(volume: Volume, projects: list[str], *, quick: bool) -> list[Damage]:
             path = volume.pointer(name) / "generation.json"
             found.append(Damage(name, path, "missing or damaged: the project has no packages"))
         else:
-            found += damaged_packages(volume, generation, quick=quick)
+            found += damaged_packages(volume.generations / generation.id, generation, quick=quick)
         found += verify_models(volume, name, quick=quick)
     return found
 
@@ -95,26 +110,30 @@ def removable(volume: Volume, keep: int) -> list[Path]:
         for generation in generations.unused(volume, name, keep)
     ]
     unread = set(volume.metadata.glob("*-py*.json")) - set(manifests)
-    if unread:
+    unused: list[Path] = []
+    if not volume.models.is_relative_to(volume.root):
+        logger.warning("models stay: %s may serve other volumes, too", volume.models)
+    elif unread:
         # What a damaged manifest told of is not known, so every model may be needed.
         logger.warning("models stay: %s cannot be read", ", ".join(map(str, sorted(unread))))
-        unused = []
     else:
         records = [record for manifest in manifests.values() for record in manifest.models]
         unused = models.unused(volume, records)
+    torn = generations.unreadable(volume)
     gone = generations.gone_workers(volume)
-    return [*old, *generations.leftovers(volume), *unused, *gone]
+    return [*old, *torn, *generations.leftovers(volume), *unused, *gone]
 
 
 def clean(volume: Volume, paths: list[Path]) -> None:
     """Remove paths, and what uv's cache holds of no further use."""
+    uv = find_uv(volume.uv_cache)
     for path in paths:
         logger.info("removing %s", path)
         if path.parent == volume.generations and path.suffix != ".partial":
             generations.remove(path)
         else:
             files.remove(path)
-    find_uv(volume.uv_cache).prune_cache()
+    uv.prune_cache()
 
 
 def size_of(path: Path) -> int:

@@ -82,6 +82,9 @@ def read_project(name: str, python: str, root: Path = ROOT) -> Project:
                 f"{', '.join(sorted(unlisted))}; `variants` of dependencies.yaml lists: "
                 f"{', '.join(project.dependencies.variants) or 'none'}."
             )
+    for sample in project.settings.samples:
+        if not (root / sample).is_file():
+            raise ProjectError(f"Project {name}: the sample {root / sample} is no file.")
     known = {model.alias for model in project.models}
     for task, options in project.settings.defaults.items():
         models = options.get("models", {})

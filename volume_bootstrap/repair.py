@@ -15,7 +15,6 @@ import csv
 import hashlib
 import io
 import logging
-import os
 import re
 from importlib.metadata import distributions
 from pathlib import Path
@@ -34,7 +33,7 @@ RELEASE_DATE = re.compile(r"(?<=^__release_datetime__ = ')[^']*(?=')", re.MULTIL
 VERSION_FILE = "modelscope/version.py"
 
 
-def repair_modelscope(folder: Path) -> bool:
+def repair_modelscope(folder: Path, models: Path) -> bool:
     """Repair modelscope in a generation, where its release needs that.
 
     Files of a generation are links into uv's cache, so each is replaced, never written to.
@@ -42,6 +41,7 @@ def repair_modelscope(folder: Path) -> bool:
     Parameters
     ----------
     folder : the generation, ``<volume>/python-deps/py3.11/.generations/<id>``.
+    models : MODELSCOPE_CACHE of the workers.
 
     Returns
     -------
@@ -50,8 +50,7 @@ def repair_modelscope(folder: Path) -> bool:
     found = next(iter(distributions(name="modelscope", path=[str(folder)])), None)
     if found is None or not FIRST <= Version(found.version) < MENDED:
         return False
-    cache = Path(os.environ.get("MODELSCOPE_CACHE") or folder.parents[3] / "models")
-    index = cache / "ast_indexer"
+    index = models / "ast_indexer"
     is_stale = index.is_file()
     index.unlink(missing_ok=True)
     record = next(folder.glob("modelscope-*.dist-info/RECORD"))

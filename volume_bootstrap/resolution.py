@@ -1,5 +1,6 @@
 """Requirements -> a lock: exact versions, the file of each, and its SHA-256 (PEP 751)."""
 
+import copy
 import os
 import re
 import tomllib
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import tomli_w
 from packaging.requirements import Requirement
@@ -63,22 +65,32 @@ def read_lock(path: Path) -> tuple[Package, ...]:
     return tuple(tomllib.loads(path.read_text(encoding="utf-8"))["packages"])
 
 
+def record(resolved: Resolution) -> str:
+    """Return the lock as a generation keeps it: without credentials and signed queries."""
+    return dump_lock([_public(package) for package in (*resolved.packages, *resolved.image)])
+
+
+def _public(package: Package) -> Package:
+    public = copy.deepcopy(package)
+    for file in filter(
+        None, [*public.get("wheels", ()), public.get("sdist"), public.get("archive")]
+    ):
+        if "url" in file:
+            parts = urlsplit(file["url"])
+            file["url"] = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    return public
+
+
 def dump_lock(packages: Iterable[Package]) -> str:
     """A ``pylock.toml`` of packages that came from one."""
     return tomli_w.dumps({**LOCK_HEAD, "packages": list(packages)})
 
 
-def resolve_groups(
-    uv: Uv, groups: Sequence[Group], image_lock: Path, *, refresh: bool
-) -> Resolution:
+def resolve_groups(uv: Uv, groups: Sequence[Group], image_lock: Path) -> Resolution:
     """Resolve groups together, under the image's versions.
 
     Groups with an index of their own are looked up there first, by name alone; the rest then has
     to go with the very files that were found. So no other package comes from that index.
-
-    Parameters
-    ----------
-    refresh : ask the indexes for everything, whatever the cache has from the last minutes.
 
     Raises
     ------
@@ -87,14 +99,21 @@ def resolve_groups(
     ToolError
         They do not resolve.
     """
-    options = ["--refresh"] if refresh else []
     fixed: dict[str, Package] = {}
     for group in groups:
         if group.has_own_index:
             beside = uv.with_places(_places(group))
-            found = compile_lock(beside, "\n".join(group.packages), "--no-deps", *options)
+            found = compile_lock(beside, "\n".join(group.packages), "--no-deps")
             fixed |= {package["name"]: package for package in found}
-    lines = [f"{name} @ {_address(package)}" for name, package in fixed.items()]
+    extras: dict[str, set[str]] = {}
+    for line in (line for group in groups for line in group.packages):
+        extras.setdefault(canonicalize_name(Requirement(line).name), set()).update(
+            Requirement(line).extras
+        )
+    lines = [
+        f"{name}[{','.join(sorted(extras[name]))}] @ {_address(package)}"
+        for name, package in fixed.items()
+    ]
     lines += [line for group in groups if not group.has_own_index for line in group.packages]
     # What these packages declare to need is wrong: to uv they need nothing.
     alone = [name for group in groups if group.no_deps for name in group.names]
@@ -102,10 +121,10 @@ def resolve_groups(
     resolved = compile_lock(
         uv,
         "\n".join(lines),
-        *("--constraints", str(image_lock), *options),
-        settings={"dependency-metadata": metadata},
+        *("--constraints", str(image_lock)),
+        settings={"dependency-metadata": metadata, "index": private_indexes(groups)},
     )
-    image = _image_versions(image_lock)
+    image = image_versions(image_lock)
     packages = tuple(fixed.get(package["name"], package) for package in resolved)
     _check_cuda(versions_of(packages))
     return Resolution(
@@ -125,6 +144,21 @@ def install_steps(
     for package in packages:
         steps.setdefault(orders.get(package["name"], 0), []).append(package)
     return [tuple(steps[order]) for order in sorted(steps)]
+
+
+def private_indexes(groups: Sequence[Group]) -> list[dict[str, object]]:
+    """Indexes of groups whose addresses hold credentials, as uv's settings have them.
+
+    Explicit: no package is looked for there; uv takes from them how to ask for the files.
+    """
+    places = [_places(group) for group in groups]
+    indexes = [url for p in places for url in (p.default, *p.extra) if url]
+    private = [(url, "simple") for url in indexes] + [(u, "flat") for p in places for u in p.links]
+    return [
+        {"name": f"private-{number}", "url": url, "explicit": True, "format": kind}
+        for number, (url, kind) in enumerate(private)
+        if "@" in urlsplit(url).netloc
+    ]
 
 
 def _places(group: Group) -> Places:
@@ -153,7 +187,7 @@ def _address(package: Package) -> str:
     return f"{address}#sha256={file['hashes']['sha256']}"
 
 
-def _image_versions(image_lock: Path) -> dict[str, str]:
+def image_versions(image_lock: Path) -> dict[str, str]:
     """What the image holds on this machine, by normalised name."""
     versions: dict[str, str] = {}
     for line in image_lock.read_text(encoding="utf-8").splitlines():

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 QUIET_ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1"}
 """ONNX Runtime calls home and keeps a database, unless it is told not to before its import."""
+
+CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+QUERY = re.compile(r"(?<=://)(?P<address>[^?\s]+)\?[^\s`)]+")
 
 SHOWN_LINES = 30
 """Lines of a failed program's output that its error repeats."""
@@ -100,7 +104,8 @@ def _talk(process: subprocess.Popen[str], text: str) -> str:
 def _follow(stream: IO[str] | None, lines: list[str]) -> None:
     """Keep a program's complaints; tell of its warnings and its long steps as they come."""
     for line in stream or ():
-        lines.append(line.rstrip())
+        # uv repeats addresses as it was given them.
+        lines.append(QUERY.sub(r"\g<address>", CREDENTIALS.sub("", line.rstrip())))
         if line.startswith("warning:"):
             logger.warning("%s", lines[-1].removeprefix("warning: "))
         elif line.startswith(TOLD):

@@ -4,7 +4,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from volume_bootstrap import dependencies, generations, models
+from volume_bootstrap import generations, models
+from volume_bootstrap.building import build
+from volume_bootstrap.dependencies import Plan
 from volume_bootstrap.errors import DependencyError
 from volume_bootstrap.files import copy_file, sha256_of, write_text
 from volume_bootstrap.layout import (
@@ -31,30 +33,52 @@ class Outcome:
     changed: bool
 
 
-def set_up(volume: Volume, plan: dependencies.Plan, *, force: bool) -> Outcome:
+def set_up(volume: Volume, plan: Plan, *, force: bool) -> Outcome:
     """Bring the volume up to date with a project; what is there and whole is left alone.
+
+    Packages and models are all in their places before the first of them serves.
 
     Raises
     ------
     ProvisionError
-        Packages or models could not be had; what the volume served before, it still serves.
+        Packages or models could not be had; the volume serves what it served before.
     """
-    built = dependencies.install(volume, plan, force=force)
-    records, fetched = download(volume, plan.project, force=force)
-    if built:
-        stage("prune")
+    generation = build(volume, plan, force=force)
+    records, fetched = _provision(volume, plan.project, generation, force=force)
+    switched = generations.switch(volume, generation)
+    rewritten = _record(volume, plan.project, records)
+    if switched:
         generations.prune(volume, plan.project.name)
-    return Outcome(active_generation(volume, plan.project.name), records, built or fetched)
+    return Outcome(generation, records, switched or fetched or rewritten)
+
+
+def install(volume: Volume, plan: Plan, *, force: bool) -> tuple[Generation, bool]:
+    """Bring the packages of a project up to date.
+
+    Returns
+    -------
+    What is active now, and whether it is another one than before.
+
+    Raises
+    ------
+    DependencyError
+        The packages do not install or import; the volume serves what it served before.
+    """
+    generation = build(volume, plan, force=force)
+    switched = generations.switch(volume, generation)
+    if switched:
+        generations.prune(volume, plan.project.name)
+    return generation, switched
 
 
 def download(
     volume: Volume, project: Project, *, force: bool
 ) -> tuple[tuple[ModelRecord, ...], bool]:
-    """Bring models and samples up to date, and let the manifest tell of them.
+    """Bring models and samples of a project up to date.
 
     Returns
     -------
-    What the manifest tells, and whether anything changed.
+    What the manifest tells now, and whether anything changed.
 
     Raises
     ------
@@ -63,21 +87,9 @@ def download(
     ModelError
         No source gives a model's files, or they are not the ones they should be.
     """
-    folder = volume.generations / active_generation(volume, project.name).id
-    records, fetched = models.provision(
-        volume, project.models, recorded_models(volume), folder, force=force
-    )
-    copied = [_copy_sample(volume, sample) for sample in project.settings.samples]
-    text = dump(Manifest(project.name, volume.python, project.settings.defaults, records))
-    path = volume.manifest(project.name)
-    rewritten = not path.is_file() or path.read_bytes() != text.encode()
-    if rewritten:
-        # The switch: from here on the worker finds the new models.
-        stage("manifest")
-        write_text(path, text)
-    stage("publish")
-    models.publish(volume, records)
-    return records, fetched or rewritten or any(copied)
+    generation = active_generation(volume, project.name)
+    records, fetched = _provision(volume, project, generation, force=force)
+    return records, _record(volume, project, records) or fetched
 
 
 def active_generation(volume: Volume, project: str) -> Generation:
@@ -112,6 +124,32 @@ def manifests(volume: Volume) -> dict[Path, Manifest]:
 def recorded_models(volume: Volume) -> list[ModelRecord]:
     """Models that any manifest on the volume tells of: they serve every project and Python."""
     return [record for manifest in manifests(volume).values() for record in manifest.models]
+
+
+def _provision(
+    volume: Volume, project: Project, generation: Generation, *, force: bool
+) -> tuple[tuple[ModelRecord, ...], bool]:
+    """Bring models and samples to the volume; the manifest does not tell of them yet."""
+    folder = volume.generations / generation.id
+    records, fetched = models.provision(
+        volume, project.models, recorded_models(volume), folder, force=force
+    )
+    copied = [_copy_sample(volume, sample) for sample in project.settings.samples]
+    return records, fetched or any(copied)
+
+
+def _record(volume: Volume, project: Project, records: tuple[ModelRecord, ...]) -> bool:
+    """Let the manifest tell of models, and other tools find them; whether it told otherwise."""
+    text = dump(Manifest(project.name, volume.python, project.settings.defaults, records))
+    path = volume.manifest(project.name)
+    rewritten = not path.is_file() or path.read_bytes() != text.encode()
+    if rewritten:
+        # The switch: from here on the worker finds the new models.
+        stage("manifest")
+        write_text(path, text)
+    stage("publish")
+    models.publish(volume, records)
+    return rewritten
 
 
 def _copy_sample(volume: Volume, sample: str) -> bool:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Places:
     extra: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
 
-    def settings(self) -> list[dict[str, Any]]:
+    def indexes(self, cache_control: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the indexes as uv's settings have them, in the order in which it asks."""
         # Of a version that several indexes have, uv takes the files of the first. It asks the
         # default one last, so that stands first as well: its files are the ones that are whole.
@@ -51,22 +51,25 @@ class Places:
         tables = [_index(address) for address in [*first, *self.extra]]
         if self.default:
             tables.append({**_index(self.default), "default": True})
-        return tables
+        return [{**table, "cache-control": cache_control} for table in tables]
 
 
 def _index(address: str) -> dict[str, Any]:
     named = NAMED.match(address)
-    table: dict[str, Any] = named.groupdict() if named else {"url": address}
-    return {**table, "cache-control": CACHE_CONTROL}
+    return named.groupdict() if named else {"url": address}
 
 
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """The program, where it looks, and what is changed in the environment it runs in."""
+    """The program, where it looks, and what is changed in the environment it runs in.
+
+    `cache_control` is how long the answers of indexes count as fresh, by their own word if empty.
+    """
 
     program: str
-    places: Places = field(default_factory=Places)
-    environment: Mapping[str, str | None] = field(default_factory=dict)
+    places: Places
+    environment: Mapping[str, str | None]
+    cache_control: Mapping[str, str]
 
     def __call__(
         self, *arguments: str, text: str = "", settings: Mapping[str, Any] | None = None
@@ -85,7 +88,8 @@ class Uv:
         """
         command, *rest = arguments
         tables = {**(settings or {})}
-        tables["index"] = [*tables.get("index", ()), *self.places.settings()]
+        tables["index"] = [*tables.get("index", ()), *self.places.indexes(self.cache_control)]
+        tables["no-index"] = self.places == Places(links=self.places.links)
         with tempfile.TemporaryDirectory(prefix="speech-uv-") as folder:
             project = Path(folder, "pyproject.toml")
             project.write_text(tomli_w.dumps({"tool": {"uv": tables}}), encoding="utf-8")
@@ -110,6 +114,16 @@ class Uv:
             uv fails.
         """
         run([self.program, "cache", "prune"], self.environment)
+
+    def forget(self, packages: Sequence[str]) -> None:
+        """Drop packages from uv's cache.
+
+        Raises
+        ------
+        ToolError
+            uv fails.
+        """
+        run([self.program, "cache", "clean", *packages], self.environment)
 
     def with_cache(self, folder: Path) -> "Uv":
         """Keep the cache in another folder."""
@@ -157,7 +171,7 @@ def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
     places = places_of(pip, os.environ, default.result())
     if mirror is not None:
         places = replace(places, default=mirror)
-    found_uv = Uv(program, places, uv_environment(pip, os.environ))
+    found_uv = Uv(program, places, uv_environment(pip, os.environ), CACHE_CONTROL)
     return found_uv if cache is None else found_uv.with_cache(cache)
 
 
@@ -197,6 +211,8 @@ def places_of(
                 return tuple(each for each in value.split(separator) if each)
         return tuple(pip.get(option, ()))
 
+    if pip.get("no-index", ["false"])[0].lower() in {"1", "true", "yes", "on"}:
+        return Places(links=chosen("find-links", "UV_FIND_LINKS", separator=","))
     index = chosen("index-url", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
     return Places(
         index[0] if index else default,

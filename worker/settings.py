@@ -11,13 +11,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from volume_bootstrap.layout import Volume
+from volume_bootstrap.layout import MOUNTS, Volume
 from worker.errors import StartupError
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-PLATFORM_VOLUMES = (Path("/runpod-volume"), Path("/workspace"))
-"""Where RunPod mounts a network volume: in serverless workers, in pods."""
 
 
 class Settings(BaseModel):
@@ -132,7 +129,7 @@ class Settings(BaseModel):
 
 
 def _platform_volume() -> Path:
-    for path in PLATFORM_VOLUMES:
+    for path in MOUNTS:
         if path.is_dir():
             return path
     raise StartupError(

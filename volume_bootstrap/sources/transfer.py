@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 
 FILES_AT_ONCE = 8
 ATTEMPTS = 4
-"""Attempts in a row that bring nothing; one that brings bytes begins the count anew."""
+"""Attempts in a row that bring little; one that brings more begins the count anew."""
+LITTLE_BYTES = 1 << 20
+"""Less than this is little: a source that gives a few bytes at a time would hold a run for long."""
 BACKOFF_S = 0.5
 LONGEST_WAIT_S = 60.0
 
@@ -93,7 +95,7 @@ def save(wanted: Wanted, folder: Path, open_body: Opener, progress: Progress) ->
         It cannot be had, or is another file.
     """
     draft = _Draft(wanted, folder)
-    failures = 0
+    failures = brought = 0
     while True:
         resumed_at = draft.size
         try:
@@ -113,13 +115,17 @@ def save(wanted: Wanted, folder: Path, open_body: Opener, progress: Progress) ->
             reason, wait_s = f"{wanted.path}: {error}", error.wait_s
             if error.is_stale:
                 draft.reset()
-        failures = 1 if draft.size > resumed_at else failures + 1
+        gained = max(draft.size - resumed_at, 0)
+        failures, brought = failures + 1, brought + gained
+        if gained >= LITTLE_BYTES:
+            failures = brought = 0
         if failures >= ATTEMPTS:
-            raise SourceError(f"{reason}; {failures} attempts in a row brought nothing.")
+            amount = f"only {brought} bytes" if brought else "nothing"
+            raise SourceError(f"{reason}; {failures} attempts in a row brought {amount}.")
         if wait_s > LONGEST_WAIT_S:
             raise SourceError(f"{reason}; it asks to wait {wait_s:.0f} s. Try again later.")
         logger.debug("%s; another attempt", reason)
-        progress.wait(max(wait_s, BACKOFF_S * 2 ** (failures - 1)))
+        progress.wait(max(wait_s, BACKOFF_S * 2**failures))
 
 
 class _Draft:
