@@ -151,7 +151,7 @@ def test_a_damaged_package_is_named(filled, words):
     done = filled.run(*words, "--volume", str(filled.volume))
     assert done.returncode == 1
     assert str(path) in done.stdout
-    assert "error: 1 files are damaged. Repair models with `setup`" in done.stderr
+    assert "error: Damaged files: 1. Mend models with `setup`" in done.stderr
 
 
 def test_only_a_hash_tells_a_change_of_the_same_size(filled):
@@ -239,6 +239,46 @@ def test_clean_removes_what_nothing_needs(filled):
     run(filled, "verify")
 
 
+def test_models_that_may_serve_other_volumes_stay(filled, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    cache = str(filled.volume / "models")
+    done = filled.run("clean", "--volume", str(other), MODELSCOPE_CACHE=cache)
+    assert (done.returncode, done.stdout) == (0, "0 removed, 0 B\n")
+    assert f"models stay: {cache} may serve other volumes" in done.stderr
+    run(filled, "verify")
+
+
+def test_json_holds_paths_as_they_are(checkout, tmp_path):
+    volume = tmp_path / "vol:key:[bold]"
+    volume.mkdir()
+    done = checkout.run("status", "--json", "--volume", str(volume))
+    assert json.loads(done.stdout)["root"] == str(volume)
+
+
+def test_every_variant_is_looked_at_before_anything_is_done(checkout):
+    folder = checkout.root / "projects" / "two"
+    folder.mkdir()
+    for name in ("project", "dependencies", "models"):
+        text = (checkout.root / "projects" / "tiny" / f"{name}.yaml").read_text()
+        (folder / f"{name}.yaml").write_text(
+            f"variants: [cpu]\n{text}" if name == "dependencies" else text
+        )
+    done = checkout.run(
+        "setup", "-p", "two", "-p", "tiny", "--variant", "cpu", "--volume", str(checkout.volume)
+    )
+    assert done.returncode == 1
+    assert "Project tiny has no variant 'cpu'" in done.stderr
+    assert not checkout.volume.exists()
+
+
+def test_what_is_not_there_is_not_cleaned(checkout):
+    done = checkout.run("clean", "--volume", str(checkout.root / "typo"))
+    assert done.returncode == 1
+    assert "typo does not exist" in done.stderr
+    assert not (checkout.root / "typo").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -268,8 +308,8 @@ def test_verbose_tells_stages_and_long_lines_are_whole_without_a_terminal(checko
     done = checkout.setup("--volume", str(checkout.volume), "--verbose")
     stages = [line[7:] for line in done.stderr.splitlines() if line.startswith("stage: ")]
     assert list(dict.fromkeys(stages)) == [
-        "resolve", "install", "compile", "import-check", "record", "switch-deps",
-        "verify", "list", "fetch", "switch-models", "manifest", "publish", "prune",
+        "resolve", "install", "compile", "import-check", "record",
+        "verify", "list", "fetch", "switch-models", "switch-deps", "manifest", "publish", "prune",
     ]  # fmt: skip
     assert max(map(len, done.stderr.splitlines())) > 120
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wheels import ROOT, Checkout, make_checkout, snapshot
+from tests.wheels import ROOT, Checkout, make_checkout, make_wheel, snapshot
 from volume_bootstrap import cli_options
 from volume_bootstrap.cli_options import _find_volume
 from volume_bootstrap.dependencies import plan
@@ -144,11 +144,26 @@ def test_an_error_is_a_sentence_and_exit_code_1(checkout):
     assert not (checkout.volume / "models" / "hub" / "org" / "name").exists()
 
 
+def test_packages_wait_for_the_models(checkout):
+    checkout.setup()
+    before = checkout.pointer.readlink()
+    make_wheel(checkout.wheels, "greeting", "2.0")
+    checkout.describe(["greeting==2.0"], ["greeting"], [MODEL])
+    assert checkout.setup().returncode == 1
+    assert checkout.pointer.readlink() == before
+    checkout.describe(["greeting==2.0"], ["greeting"])
+    assert checkout.setup().returncode == 0
+    # What was built the first time serves now.
+    assert len(list((checkout.pointer.parent / ".generations").iterdir())) == 2
+    assert "2.0" in (checkout.pointer / "greeting" / "__init__.py").read_text()
+
+
 def test_a_missing_sample_is_named(checkout):
     (checkout.root / "sample.wav").unlink()
     done = checkout.setup()
     assert done.returncode == 1
-    assert f"error: {checkout.root / 'sample.wav'}: No such file or directory" in done.stderr
+    assert f"the sample {checkout.root / 'sample.wav'} is no file" in done.stderr
+    assert not checkout.volume.exists()
     assert "Traceback" not in done.stderr
 
 

@@ -1,16 +1,25 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from tests.wheels import ROOT, environment, make_index, make_wheel, use
 from volume_bootstrap.dependencies import resolve
 from volume_bootstrap.errors import ToolError
 from volume_bootstrap.resolution import compile_lock
 from volume_bootstrap.runner import run
-from volume_bootstrap.uv_tool import _pip_default_index, find_uv, pip_options, uv_environment
+from volume_bootstrap.uv_tool import (
+    Places,
+    _pip_default_index,
+    find_uv,
+    pip_options,
+    places_of,
+    uv_environment,
+)
 
 PIP_CONF = """\
 [global]
@@ -72,47 +81,58 @@ def test_the_order_of_the_lines_does_not_matter():
 def test_no_configuration_is_no_options(tmp_path):
     options = pip_options(pip_config(tmp_path, "", PIP_CONFIG_FILE=os.devnull))
     assert set(options) == {"config-file"}
-    assert uv_environment(options, {}) == {}
+    assert places_of(options, {}, "https://default") == Places("https://default")
+    assert uv_environment(options, {}) == {"UV_INDEX_STRATEGY": "unsafe-best-match"}
 
 
-def test_each_option_has_its_variable():
-    pip = {
-        "index-url": ["https://i"],
-        "extra-index-url": ["https://a", "https://b"],
-        "find-links": ["/one", "/two"],
-        "cert": ["/c.pem"],
-    }
-    assert uv_environment(pip, {}) == {
-        "UV_DEFAULT_INDEX": "https://i",
-        "UV_INDEX": "https://i https://a https://b",
+PIP = {
+    "index-url": ["https://i"],
+    "extra-index-url": ["https://a", "https://b"],
+    "find-links": ["/one", "/two"],
+    "cert": ["/c.pem"],
+    "trusted-host": ["one", "two"],
+}
+
+
+def test_each_option_has_its_place():
+    places = places_of(PIP, {}, "https://default")
+    assert places == Places("https://i", ("https://a", "https://b"), ("/one", "/two"))
+    assert uv_environment(PIP, {}) == {
         "UV_INDEX_STRATEGY": "unsafe-best-match",
-        "UV_FIND_LINKS": "/one,/two",
         "SSL_CERT_FILE": "/c.pem",
+        "UV_INSECURE_HOST": "one two",
     }
+    assert places_of({**PIP, "no-index": ["1"]}, {}, "https://default") == Places(
+        links=("/one", "/two")
+    )
+
+
+def test_the_default_index_is_asked_first_where_there_are_others():
+    places = Places("https://i", ("https://a", "named=https://b"))
+    control = {"api": "max-age=600"}
+    assert places.indexes(control) == [
+        {"url": "https://i", "cache-control": control},
+        {"url": "https://a", "cache-control": control},
+        {"name": "named", "url": "https://b", "cache-control": control},
+        {"url": "https://i", "default": True, "cache-control": control},
+    ]
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
+    ("variable", "value", "places"),
     [
-        ("UV_DEFAULT_INDEX", "UV_DEFAULT_INDEX"),
-        ("UV_INDEX_URL", "UV_DEFAULT_INDEX"),
-        ("UV_INDEX", "UV_INDEX"),
-        ("UV_EXTRA_INDEX_URL", "UV_INDEX"),
-        ("UV_INDEX_STRATEGY", "UV_INDEX_STRATEGY"),
-        ("UV_FIND_LINKS", "UV_FIND_LINKS"),
-        ("SSL_CERT_FILE", "SSL_CERT_FILE"),
+        ("UV_DEFAULT_INDEX", "https://u", {"default": "https://u"}),
+        ("UV_INDEX_URL", "https://u", {"default": "https://u"}),
+        ("UV_INDEX", "https://u n=https://v", {"extra": ("https://u", "n=https://v")}),
+        ("UV_EXTRA_INDEX_URL", "https://u", {"extra": ("https://u",)}),
+        ("UV_FIND_LINKS", "/a b,/c", {"links": ("/a b", "/c")}),
+        ("UV_FIND_LINKS", "", {}),
     ],
 )
-def test_what_is_set_for_uv_wins(theirs, ours):
-    pip = {
-        "index-url": ["https://i"],
-        "extra-index-url": ["https://a"],
-        "find-links": ["/one"],
-        "cert": ["/c.pem"],
-    }
-    assert ours in uv_environment(pip, {})
-    assert ours in uv_environment(pip, {theirs: ""})
-    assert ours not in uv_environment(pip, {theirs: "theirs"})
+def test_what_is_set_for_uv_wins(variable, value, places):
+    ours = places_of(PIP, {}, None)
+    assert places_of(PIP, {variable: value}, None) == replace(ours, **places)
+    assert "SSL_CERT_FILE" not in uv_environment(PIP, {"SSL_CERT_FILE": "/theirs"})
 
 
 def test_uv_finds_what_pip_would_find(tmp_path, monkeypatch):
@@ -153,11 +173,11 @@ def test_of_a_version_that_several_have_the_default_indexs_file_is_taken(tmp_pat
 
 
 def test_pip_tells_where_it_looks_by_default(tmp_path, monkeypatch):
-    assert [url.partition("://")[0] for url in _pip_default_index()] == ["https"]
+    assert _pip_default_index().startswith("https://")
     extra = make_index(tmp_path / "extra")
     variables = environment(tmp_path / "empty", PIP_EXTRA_INDEX_URL=extra)
     use(monkeypatch, {k: v for k, v in variables.items() if k != "PIP_INDEX_URL"})
-    assert find_uv().environment["UV_INDEX"] == f"{_pip_default_index()[0]} {extra}"
+    assert find_uv().places == Places(_pip_default_index(), (extra,))
 
 
 def test_an_index_that_is_set_for_uv_is_the_one_in_use(tmp_path, monkeypatch):
@@ -171,7 +191,9 @@ def test_an_index_that_is_set_for_uv_is_the_one_in_use(tmp_path, monkeypatch):
 def test_an_interpreter_without_pip_asks_the_one_on_path(tmp_path):
     """As in an environment that uv made."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
-    program = "from volume_bootstrap.uv_tool import _pip_config; print(_pip_config())"
+    (site,) = (tmp_path / "bare" / "lib").glob("python*/site-packages")
+    (site / "tomli_w").symlink_to(Path(tomli_w.__file__).parent)
+    program = "from volume_bootstrap.uv_tool import _ask_pip; print(_ask_pip('config', 'list'))"
 
     def ask(path: str) -> str:
         return subprocess.run(

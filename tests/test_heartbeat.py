@@ -1,22 +1,63 @@
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+
+import pytest
 
 from tests.wheels import ROOT
 from volume_bootstrap.layout import Volume
 from worker import heartbeat
 
 
-def test_the_file_names_the_generation_and_is_touched(tmp_path, monkeypatch):
+@pytest.fixture
+def ended(monkeypatch):
+    """What runs when the interpreter ends, run at the end of the test."""
     monkeypatch.setattr(heartbeat, "WORKER_BEAT_S", 0.02)
+    with monkeypatch.context() as patched:
+        callbacks = []
+        patched.setattr(atexit, "register", lambda *call: callbacks.append(call))
+        yield
+    for function, *arguments in callbacks:
+        function(*arguments)
+    assert "heartbeat" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.usefixtures("ended")
+def test_the_file_names_the_generation_and_is_touched(tmp_path):
     path = heartbeat.start(Volume(tmp_path), "abc-1")
     assert json.loads(path.read_text()) == {"generation": "abc-1"}
     os.utime(path, (0, 0))
     while path.stat().st_mtime == 0:
-        pass
-    path.unlink()  # its thread ends with that
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_file_that_was_taken_away_is_written_again(tmp_path):
+    """Of a worker that was frozen for so long that it counted as gone."""
+    path = heartbeat.start(Volume(tmp_path), "abc-1")
+    for take_away in (path.unlink, lambda: shutil.rmtree(path.parent)):
+        take_away()
+        while not path.exists():
+            time.sleep(0.01)
+        assert json.loads(path.read_text()) == {"generation": "abc-1"}
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_touch_that_fails_is_a_warning_and_not_the_last(tmp_path, caplog):
+    path = heartbeat.start(Volume(tmp_path), "abc-1")
+    shutil.rmtree(path.parent)
+    path.parent.write_text("")
+    while "cannot be touched" not in caplog.text:
+        time.sleep(0.01)
+    path.parent.unlink()
+    while not path.exists():
+        time.sleep(0.01)
 
 
 def test_a_volume_that_cannot_be_written_to_is_no_reason_to_stop(tmp_path, caplog):

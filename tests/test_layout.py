@@ -1,5 +1,7 @@
 import dataclasses
+import itertools
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -100,6 +102,69 @@ def test_a_damaged_generation_is_named(tmp_path, text):
     (tmp_path / "generation.json").write_text(text)
     with pytest.raises(LayoutError, match=r"generation\.json"):
         read_generation(tmp_path / "generation.json")
+
+
+WRONG = (None, True, 7, 1.5, "text", [], ["text"], [7], {}, {"a": "text"}, {"a": 7}, {"a": {}})
+"""One or more of every type that JSON has, and of lists and objects that hold others."""
+
+
+def places(value: object, place: tuple = ()) -> Iterator[tuple]:
+    """Every place in a JSON value, as the keys and numbers that lead there."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        yield (*place, key)
+        if isinstance(each, dict | list):
+            yield from places(each, (*place, key))
+
+
+@pytest.mark.parametrize(
+    ("record", "read"), [(GENERATION, read_generation), (MANIFEST, read_manifest)]
+)
+def test_a_field_of_another_type_is_damage(tmp_path, record, read):
+    """What can be read is what `dump` would write: nothing of another type comes through."""
+    path = tmp_path / "record.json"
+    num_damaged = 0
+    for place, wrong in itertools.product(places(json.loads(dump(record))), WRONG):
+        changed = json.loads(dump(record))
+        around = changed
+        for step in place[:-1]:
+            around = around[step]
+        around[place[-1]] = wrong
+        path.write_text(json.dumps(changed))
+        try:
+            found = read(path)
+        except LayoutError as error:
+            assert "record.json is " in str(error)  # noqa: PT017 - some are no damage
+            num_damaged += 1
+        else:
+            assert json.loads(dump(found)) == changed
+    assert num_damaged > 150
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"size": 3', '"size": "3"', r"record\.models\[0\]\.files\[0\]\.size is '3', no int"),
+        ('"size": 3', '"size": true', r"size is True, no int"),
+        ('"revision": null', '"revision": 2', r"record\.models\[0\]\.revision is 2, no str"),
+        ('"parity": 1e-06', '"parity": "low"', r"parity is 'low', no float"),
+        ('"alias": "vad",', "", r"in record\.models\[0\], missing or not known: alias"),
+        ('{"window_s": 1.5}', "[]", r"record\.defaults\.diarization is \[\], no dict"),
+    ],
+)
+def test_damage_is_named_with_its_place(tmp_path, old, new, words):
+    path = tmp_path / "demo-py3.11.json"
+    text = json.dumps(json.loads(dump(MANIFEST)))
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(LayoutError, match=f"demo-py3.11.json is damaged: .*{words}"):
+        read_manifest(path)
+
+
+def test_a_whole_number_is_a_measure_too(tmp_path):
+    path = tmp_path / "demo-py3.11.json"
+    path.write_text(dump(MANIFEST).replace("1e-06", "0"))
+    assert read_manifest(path).models[0].parity == 0
 
 
 def test_bytes_that_are_no_text_are_a_damaged_record(tmp_path):

@@ -40,11 +40,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("uv")
 
 
-@pytest.fixture(autouse=True)
-def models_on_the_volume(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MODELSCOPE_CACHE", raising=False)
-
-
 @pytest.fixture
 def own(tmp_path: Path) -> Volume:
     return Volume(tmp_path / "volume")
@@ -93,7 +88,7 @@ def test_a_stale_index_breaks_the_import_and_the_repair_mends_it(
     assert broken.returncode != 0
     assert "'ClassDef' object has no attribute 'type_params'" in broken.stderr
 
-    assert repair_modelscope(folder)
+    assert repair_modelscope(folder, own.models)
     mended = load_index(folder, own, *beside)
     assert mended.returncode == 0, mended.stderr
     assert mended.stdout == first.stdout
@@ -112,7 +107,7 @@ def test_a_build_from_source_is_dated_and_the_cache_keeps_its_file(
     compiled = Path(py_compile.compile(str(path), doraise=True) or "")
     before = content(folder)
 
-    assert repair_modelscope(folder)
+    assert repair_modelscope(folder, own.models)
     assert archived.read_text() == source
     assert path.read_text() == source.replace(AHEAD, RELEASED)
     assert not compiled.exists()
@@ -127,14 +122,14 @@ def test_a_build_from_source_is_dated_and_the_cache_keeps_its_file(
     after = content(folder)
     assert {p for p, state in before.items() if after.get(p) != state} == {path, record, compiled}
     assert len(rows) == before[record][1].count(b"\n")
-    assert not repair_modelscope(folder)
+    assert not repair_modelscope(folder, own.models)
 
 
 @pytest.mark.parametrize("version", [OLD, MENDED])
 def test_a_release_is_left_as_it_is(own: Volume, cache: Path, version: str) -> None:
     folder = build(own, version, cache)
     before = content(folder)
-    assert not repair_modelscope(folder)
+    assert not repair_modelscope(folder, own.models)
     assert content(folder) == before
 
 
@@ -142,21 +137,23 @@ def test_an_index_of_a_mended_release_stays(own: Volume, cache: Path) -> None:
     folder = build(own, MENDED, cache)
     own.models.mkdir(parents=True)
     (own.models / "ast_indexer").write_text("{}")
-    assert not repair_modelscope(folder)
+    assert not repair_modelscope(folder, own.models)
     assert (own.models / "ast_indexer").read_text() == "{}"
 
 
 def test_the_index_is_looked_for_where_the_models_are(
-    own: Volume, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own: Volume, cache: Path, tmp_path: Path
 ) -> None:
     folder, elsewhere = build(own, OLD, cache), tmp_path / "models"
     elsewhere.mkdir()
-    (elsewhere / "ast_indexer").write_text("{}")
-    monkeypatch.setenv("MODELSCOPE_CACHE", str(elsewhere))
-    assert repair_modelscope(folder)
-    assert not any(elsewhere.iterdir())
+    index = elsewhere / "ast_indexer"
+    index.write_text("{}")
+    assert repair_modelscope(folder, elsewhere)
+    assert not index.exists()
+    index.mkdir()
+    assert not repair_modelscope(folder, elsewhere)
 
 
 def test_a_generation_without_modelscope(own: Volume) -> None:
     own.generations.joinpath("0-1").mkdir(parents=True)
-    assert not repair_modelscope(own.generations / "0-1")
+    assert not repair_modelscope(own.generations / "0-1", own.models)

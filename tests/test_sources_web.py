@@ -107,6 +107,26 @@ def test_a_file_that_never_gets_further_is_given_up(hub, folder):
     assert named(folder) == []
 
 
+def test_a_file_that_comes_by_a_few_bytes_is_given_up(hub, folder):
+    hub.fault("model.pt", "break", bytes=9)
+    with pytest.raises(
+        SourceError, match=r"model\.pt: .*; 4 attempts in a row brought only 36 bytes\."
+    ):
+        fetch(hub, folder)
+    assert ranges(hub) == [None, "bytes=9-", "bytes=18-", "bytes=27-"]
+    hub.reset()
+    assert fetch(hub, folder) == {"model.pt": SHA256}
+    assert ranges(hub) == ["bytes=36-"]
+
+
+def test_an_attempt_that_brings_much_begins_the_count_anew(hub, folder):
+    hub.fault("model.pt", "break", times=3, bytes=9)
+    hub.fault("model.pt", "break", times=1, bytes=transfer.LITTLE_BYTES)
+    hub.fault("model.pt", "break", times=3, bytes=9)
+    assert fetch(hub, folder) == {"model.pt": SHA256}
+    assert len(ranges(hub)) == 8
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_a_server_that_recovers_is_no_error(hub, folder, status):
     hub.fault("model.pt", "status", times=2, status=status, retry_after=0)

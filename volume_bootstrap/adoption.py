@@ -80,11 +80,15 @@ def take(wanted: Sequence[Wanted], folders: Sequence[Path], target: Path) -> dic
 
 def _verified(path: Path, wanted: Wanted) -> str | None:
     """SHA-256 of the file if it is the one that is wanted."""
-    if not path.is_file() or wanted.size not in {None, path.stat().st_size}:
+    try:
+        if not path.is_file() or wanted.size not in {None, path.stat().st_size}:
+            return None
+        digest = Digest(wanted)
+        with path.open("rb") as file:
+            digest.update_from(file)
+    except OSError as error:
+        logger.warning("%s cannot be read: %s. It is not taken over.", path, error.strerror)
         return None
-    digest = Digest(wanted)
-    with path.open("rb") as file:
-        digest.update_from(file)
     return digest.sha256 if digest.matches else None
 
 

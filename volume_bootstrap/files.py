@@ -62,6 +62,16 @@ def move_file(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
+    flush_names(target.parent)
+
+
+def flush_names(folder: Path) -> None:
+    """Write the names in a folder to the disk: a rename is lost in a power cut otherwise."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -78,10 +88,11 @@ def point(link: Path, target: str) -> None:
     partial.unlink(missing_ok=True)
     partial.symlink_to(target)
     partial.replace(link)
+    flush_names(link.parent)
 
 
 def replace_folder_by_link(path: Path, aside: Path) -> None:
-    """Move a folder to `aside` and leave a relative link to it, while others read in it.
+    """Move a folder, or a file, to `aside` and leave a relative link to it, while others read it.
 
     `path` resolves at every moment, on file systems that can exchange two names; on others it is
     away between two calls.

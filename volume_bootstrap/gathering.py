@@ -105,11 +105,16 @@ def gathered_before(folder: Path) -> Gathered | None:
     """What an earlier run noted of the folder, if all of it is still so."""
     try:
         noted = json.loads((folder / FETCHED).read_text(encoding="utf-8"))
+        gathered = Gathered(str(noted["source"]), dict(noted["digests"]))
+        stage("verify")
+        if gathered.digests and all(
+            (folder / path).is_file() and files.sha256_of(folder / path) == digest
+            for path, digest in gathered.digests.items()
+        ):
+            return gathered
     except FileNotFoundError:
         return None
-    stage("verify")
-    for path, digest in noted["digests"].items():
-        if not (folder / path).is_file() or files.sha256_of(folder / path) != digest:
-            (folder / FETCHED).unlink()
-            return None
-    return Gathered(noted["source"], noted["digests"])
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("%s is damaged (%s); its files are looked at anew", folder / FETCHED, error)
+    (folder / FETCHED).unlink()
+    return None

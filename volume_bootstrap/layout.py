@@ -197,7 +197,7 @@ def read_generation(path: Path) -> Generation:
     LayoutError
         The file is missing, damaged, or of another format.
     """
-    generation: Generation = _typed(Generation, _read(path), str(path))
+    generation: Generation = _typed(Generation, _read(path), path)
     return generation
 
 
@@ -209,7 +209,7 @@ def read_manifest(path: Path) -> Manifest:
     LayoutError
         The file is missing, damaged, or of another format.
     """
-    manifest: Manifest = _typed(Manifest, _read(path), str(path))
+    manifest: Manifest = _typed(Manifest, _read(path), path)
     for model in manifest.models:
         if model.runtime not in {None, *(f.path for f in model.files)}:
             raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
@@ -228,27 +228,22 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
-def _typed(kind: Any, value: Any, path: str, place: str = "") -> Any:  # noqa: ANN401 - any JSON
+def _typed(kind: Any, value: Any, path: Path, place: str = "record") -> Any:  # noqa: ANN401
     """Make of a JSON value what a record's annotation `kind` says; `place` is where it stands."""
-    if kind is Any:
+    if kind is Any or type(value) is kind:
         return value
     origin, inner = get_origin(kind), get_args(kind)
     if NoneType in inner:
         return None if value is None else _typed(inner[0], value, path, place)
-    if is_dataclass(kind) and type(value) is dict:
+    if isinstance(kind, type) and is_dataclass(kind) and type(value) is dict:
         kinds = {f.name: f.type for f in fields(kind)}
-        if odd := sorted(kinds.keys() ^ value.keys()):
-            raise LayoutError(
-                f"{path} is damaged: {place or 'it'} misses or should not have {odd}."
-            )
-        typed = {n: _typed(k, value[n], path, f"{place}.{n}") for n, k in kinds.items()}
-        return kind(**typed)
+        if odd := ", ".join(sorted(kinds.keys() ^ value.keys())):
+            raise LayoutError(f"{path} is damaged: in {place}, missing or not known: {odd}.")
+        return kind(**{n: _typed(k, value[n], path, f"{place}.{n}") for n, k in kinds.items()})
     if origin is tuple and type(value) is list:
         return tuple(_typed(inner[0], v, path, f"{place}[{i}]") for i, v in enumerate(value))
     if origin is dict and type(value) is dict:
         return {k: _typed(inner[1], v, path, f"{place}.{k}") for k, v in value.items()}
-    # JSON knows no difference between 1 and 1.0, and true is no number.
-    if type(value) is not kind and (kind, type(value)) != (float, int):
-        name = kind.__name__
-        raise LayoutError(f"{path} is damaged: {place} is {value!r:.60}, which is no {name}.")
-    return value
+    if kind is float and type(value) is int:  # JSON makes no difference between 1 and 1.0
+        return value
+    raise LayoutError(f"{path} is damaged: {place} is {value!r:.60}, no {kind.__name__}.")

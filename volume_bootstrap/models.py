@@ -162,6 +162,7 @@ def _holds(record: ModelRecord, entry: ModelEntry) -> bool:
     wanted = {file.path: file.sha256 for file in entry.files} or dict.fromkeys(originals)
     return (
         (record.id, record.revision) == (entry.id, entry.revision)
+        and bool(originals)
         and originals.keys() == wanted.keys()
         and all(digest in {None, originals[path]} for path, digest in wanted.items())
     )
@@ -228,6 +229,8 @@ def _finish(
 ) -> ModelRecord:
     """Export a model whose files are together, and give its folder the name of a version."""
     digests = dict(sorted(gathered.digests.items()))
+    if not digests:
+        raise ModelError(f"Model {entry.alias} has no files; name them in models.yaml.")
     record = ModelRecord(
         alias=entry.alias, id=entry.id, revision=entry.revision, task=entry.task,
         licence=entry.licence, source=gathered.source, folder="", files=(),

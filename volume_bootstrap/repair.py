@@ -40,8 +40,8 @@ def repair_modelscope(folder: Path, models: Path) -> bool:
 
     Parameters
     ----------
-    folder : the generation, ``<volume>/python-deps/py3.11/.generations/<id>``.
-    models : MODELSCOPE_CACHE of the workers.
+    folder : the generation.
+    models : folder of models, which is MODELSCOPE_CACHE.
 
     Returns
     -------
@@ -52,7 +52,8 @@ def repair_modelscope(folder: Path, models: Path) -> bool:
         return False
     index = models / "ast_indexer"
     is_stale = index.is_file()
-    index.unlink(missing_ok=True)
+    if is_stale:  # a folder of that name is no index to anybody
+        index.unlink()
     record = next(folder.glob("modelscope-*.dist-info/RECORD"))
     is_redated = _set_release_date(folder / VERSION_FILE, record)
     if is_stale or is_redated:

@@ -70,6 +70,7 @@ def place(volume: Volume, folder: Path, record: ModelRecord) -> ModelRecord:
         # The one that is damaged may be in use: it stays until `clean`.
         path = _free_name(path.parent, name)
     folder.rename(path)
+    files.flush_names(path.parent)
     return replace(record, folder=str(path.relative_to(volume.models)))
 
 
@@ -100,7 +101,7 @@ def publish(volume: Volume, records: Sequence[ModelRecord]) -> None:
     """
     for record in records:
         name = volume.models / "hub" / record.id
-        if name.is_dir() and not name.is_symlink():
+        if name.exists() and not name.is_symlink():
             aside = _free_name(versions_of(volume, record.id), "old")
             files.replace_folder_by_link(name, aside)
             logger.info("%s was moved to %s: a link to the verified version is there", name, aside)
@@ -123,7 +124,9 @@ def unused(volume: Volume, records: Sequence[ModelRecord]) -> list[Path]:
             continue
         org, name = folder.parent.parent.name, folder.parent.name.removeprefix(".")
         names = public_names(volume, f"{org}/{name}")
-        found += [n for n in names if n.is_symlink() and n.resolve() == folder.resolve()]
+        # realpath, because resolve() ends in an error on a link to itself.
+        there = os.path.realpath(folder)
+        found += [n for n in names if n.is_symlink() and os.path.realpath(n) == there]
         found.append(folder)
     return found
 

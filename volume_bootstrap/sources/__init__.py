@@ -7,11 +7,9 @@ work is a SourceError, which says why without credentials or signed queries.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import (
     ArchiveSource,
@@ -24,7 +22,8 @@ from volume_bootstrap.project_files import (
     Source,
     WheelSource,
 )
-from volume_bootstrap.sources.wanted import RESERVED, Model, Wanted, address_name
+from volume_bootstrap.sources.listing import chosen
+from volume_bootstrap.sources.wanted import Model, Wanted, address_name
 
 
 def look_up(source: Source, entry: ModelEntry) -> list[Wanted]:
@@ -40,9 +39,9 @@ def look_up(source: Source, entry: ModelEntry) -> list[Wanted]:
 
     match source:
         case ModelScopeSource():
-            return _chosen(entry, modelscope.look_up(_hub(source, entry)))
+            return chosen(entry, modelscope.look_up(_hub(source, entry)))
         case HuggingFaceSource():
-            return _chosen(entry, huggingface.look_up(_hub(source, entry)))
+            return chosen(entry, huggingface.look_up(_hub(source, entry)))
         case _:
             return [Wanted(file.path, sha256=file.sha256) for file in entry.files]
 
@@ -112,26 +111,7 @@ def describe(source: Source, entry: ModelEntry) -> str:
 
 
 def _hub(source: ModelScopeSource | HuggingFaceSource, entry: ModelEntry) -> Model:
-    return Model(source.id or entry.id, source.revision or entry.revision)
-
-
-def _chosen(entry: ModelEntry, listed: Sequence[Wanted]) -> list[Wanted]:
-    """Of what a hub lists, the files of models.yaml, where it names any."""
-    for file in listed:
-        if {"", ".."} & set(file.path.split("/")) or file.path.startswith(RESERVED):
-            raise SourceError(f"The hub lists {file.path!r}, which no model's folder can hold.")
-    by_path = {file.path: file for file in listed}
-    chosen = []
-    for wanted in entry.files:
-        found = by_path.get(wanted.path)
-        if found is None:
-            raise SourceError(
-                f"The hub lists no {wanted.path}; it has: {', '.join(sorted(by_path)) or 'none'}."
-            )
-        if wanted.sha256 and found.sha256 not in {None, wanted.sha256}:
-            raise SourceError(
-                f"The hub lists {wanted.path} with SHA-256 {found.sha256}, models.yaml says "
-                f"{wanted.sha256}: it is another file or revision."
-            )
-        chosen.append(replace(found, sha256=wanted.sha256 or found.sha256))
-    return chosen if entry.files else list(listed)
+    """The model on that hub; a revision of one hub says nothing of another name elsewhere."""
+    is_same = source.id is None or isinstance(source, ModelScopeSource)
+    revision = source.revision or (entry.revision if is_same else None)
+    return Model(source.id or entry.id, revision)

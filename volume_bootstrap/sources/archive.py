@@ -1,13 +1,15 @@
 """Members of a zip or tar.gz from an address. Only what models.yaml names is unpacked."""
 
 import gzip
+import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.files import remove
@@ -28,10 +30,21 @@ DAMAGED = (
     zipfile.BadZipFile,
     gzip.BadGzipFile,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
     RuntimeError,
+    OSError,
+    ValueError,
+    OverflowError,
+    struct.error,
 )
-"""What the standard library says of an archive that is none, is broken, or is encrypted."""
+"""What reading an archive raises that is none, is broken, or is encrypted."""
+
+T = TypeVar("T")
+
+
+class _Damaged(Exception):  # noqa: N818 - becomes an error where the archive's address is known
+    """The archive cannot be read on."""
 
 
 def fetch(
@@ -48,7 +61,7 @@ def fetch(
     members = {source.members.get(file.path, file.path): file for file in wanted}
     try:
         digests = _unpack(work / "packed", members, work, folder)
-    except DAMAGED as error:
+    except _Damaged as error:
         raise SourceError(f"{address_name(source.url)} is damaged: {error}.") from error
     finally:
         # With what a damaged archive left; the next attempt begins anew.
@@ -69,11 +82,20 @@ def _unpack(packed: Path, members: dict[str, Wanted], work: Path, folder: Path) 
     else:
         found = _members_of_tar(packed, members, limit)
     digests = {}
-    for name, stream in found:
+    while (item := _reading(lambda: next(found, None))) is not None:
+        name, stream = item
         draft = work / "member"
         limit -= _copy(stream, draft, name, limit)
         digests[members[name].path] = take(draft, members[name], folder)
     return digests
+
+
+def _reading(step: Callable[[], T]) -> T:
+    """Do a step that only reads the archive: what fails in it is the archive's fault."""
+    try:
+        return step()
+    except DAMAGED as error:
+        raise _Damaged(str(error) or type(error).__name__) from error
 
 
 def _members_of_zip(packed: Path, names: Container[str]) -> Iterator[tuple[str, IO[bytes]]]:
@@ -118,7 +140,7 @@ def _copy(stream: IO[bytes], target: Path, name: str, limit: int) -> int:
     """Write a member to a file; return its size in bytes."""
     size = 0
     with target.open("wb") as file:
-        while block := stream.read(BLOCK_BYTES):
+        while block := _reading(lambda: stream.read(BLOCK_BYTES)):
             size += len(block)
             if size > limit:
                 raise SourceError(_bomb(f"Member {name}"))

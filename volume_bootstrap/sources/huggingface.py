@@ -1,14 +1,19 @@
 """Hugging Face's hub: its own client lists a model's files; their bytes come by `transfer`."""
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.sources import web
+from volume_bootstrap.sources import transfer, web
 from volume_bootstrap.sources.transfer import save_all
 from volume_bootstrap.sources.wanted import NO_LIST, Model, Wanted, address_name
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
@@ -16,16 +21,14 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 def look_up(model: Model) -> list[Wanted]:
     """List a model's files, with sizes and SHA-256; of small files with git's digest instead."""
     import httpx2
-    from huggingface_hub import HfApi, RepoFile
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     endpoint = _endpoint()
-    web.reach(endpoint)
+    web.reach(endpoint, "HF_ENDPOINT")
     try:
-        tree = HfApi(endpoint=endpoint).list_repo_tree(
-            model.id, recursive=True, revision=model.revision
-        )
-        listed = [entry for entry in tree if isinstance(entry, RepoFile)]
+        listed = _info(endpoint, model).siblings or []
+    except OfflineModeIsEnabled as error:
+        raise SourceError("HF_HUB_OFFLINE is set, so the hub is not asked; unset it.") from error
     except HfHubHTTPError as error:
         raise SourceError(_explain(endpoint, model, error.response.status_code)) from error
     except (httpx2.HTTPError, *NO_LIST) as error:
@@ -33,11 +36,32 @@ def look_up(model: Model) -> list[Wanted]:
             f"{address_name(endpoint)} on the list of {model.id}: {type(error).__name__}."
         ) from error
     return [
-        Wanted(file.path, file.size, file.lfs.sha256)
+        Wanted(file.rfilename, file.size, file.lfs.sha256)
         if file.lfs
-        else Wanted(file.path, file.size, git_sha1=file.blob_id)
+        else Wanted(file.rfilename, file.size, git_sha1=file.blob_id)
         for file in listed
     ]
+
+
+def _info(endpoint: str, model: Model) -> "ModelInfo":
+    """Ask for the list: one answer, with a limit of time, which the hub's tree of pages lacks."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    failures = 0
+    while True:
+        try:
+            return HfApi(endpoint=endpoint).model_info(
+                model.id,
+                revision=model.revision,
+                files_metadata=True,
+                timeout=web.READ_TIMEOUT_S,
+            )
+        except HfHubHTTPError as error:
+            failures += 1
+            if error.response.status_code not in web.RETRIED or failures == transfer.ATTEMPTS:
+                raise
+        time.sleep(transfer.BACKOFF_S * 2**failures)
 
 
 def fetch(
@@ -62,14 +86,14 @@ def fetch(
 
 
 def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
+    return (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
 
 
 def _refused(endpoint: str, model: Model, status: int) -> str:
     if status in {401, 403}:
         return (
-            f"The model is gated or private: accept its conditions on {endpoint}/{model.id} and "
-            "set HF_TOKEN to a token of that account."
+            f"The model is gated or private: accept its conditions on "
+            f"{address_name(endpoint)}/{model.id} and set HF_TOKEN to a token of that account."
         )
     return ""
 

@@ -5,6 +5,7 @@ read again; it locks in a way that a killed pod can wedge for hours; and every o
 download anyway.
 """
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ def look_up(model: Model) -> list[Wanted]:
     # The client keeps an id of this installation, and a log, in a folder of its own.
     with tempfile.TemporaryDirectory(prefix="speech-modelscope-") as home:
         api = _api(home)
-        web.reach(api.legacy.endpoint)
+        web.reach(api.legacy.endpoint, "MODELSCOPE_ENDPOINT")
         try:
             listed = api.list_repo_files(
                 model.id, "model", revision=model.revision or DEFAULT_REVISION
@@ -67,6 +68,8 @@ def _api(home: str) -> "HubApi":
     from modelscope_hub import HubApi
     from modelscope_hub.config import HubConfig
 
+    # Its own lines, on a handler of its own, would run into the bars; what fails is raised too.
+    logging.getLogger("modelscope_hub").setLevel(logging.CRITICAL)
     return HubApi(HubConfig(config_dir=Path(home), cache_dir=Path(home)))
 
 

@@ -125,7 +125,7 @@ def save(wanted: Wanted, folder: Path, open_body: Opener, progress: Progress) ->
         if wait_s > LONGEST_WAIT_S:
             raise SourceError(f"{reason}; it asks to wait {wait_s:.0f} s. Try again later.")
         logger.debug("%s; another attempt", reason)
-        progress.wait(max(wait_s, BACKOFF_S * 2**failures))
+        progress.wait(max(wait_s, BACKOFF_S * 2 ** max(failures - 1, 0)))
 
 
 class _Draft:
@@ -135,7 +135,9 @@ class _Draft:
         self._wanted = wanted
         self._target = folder / wanted.path
         self._path = folder / DRAFTS / wanted.path
-        self._etag = self._path.with_name(self._path.name + ".etag")
+        # Apart from the drafts, where a model may have a file of any name.
+        self._etag = folder / DRAFTS / DRAFTS / wanted.path
+        self._times_begun = 0
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._target.is_file():
             # Nobody knows its digest, or it would not be wanted: the source may say by its ETag
@@ -151,6 +153,19 @@ class _Draft:
             self.size = file.tell()
 
     def reset(self) -> None:
+        """Begin anew.
+
+        Raises
+        ------
+        SourceError
+            It was begun too often.
+        """
+        self._times_begun += 1
+        if self._times_begun > ATTEMPTS:
+            raise SourceError(
+                f"{self._wanted.path} was begun {ATTEMPTS} times and never came whole: the source "
+                "breaks off, and cannot go on with the same file."
+            )
         self._path.write_bytes(b"")
         self.size = 0
         self.digest = Digest(self._wanted)
@@ -163,9 +178,12 @@ class _Draft:
         # Where the digest is known it decides, whatever the source thinks of its ETags.
         etag = None
         if self.size and not self._wanted.is_known:
-            etag = self._etag.read_text(encoding="utf-8")
+            if self._etag.is_file():
+                etag = self._etag.read_text(encoding="utf-8")
+            else:  # nothing tells whether the rest belongs to it
+                self.reset()
         with open_body(self.size, etag) as body:
-            self._accept(body)
+            self._accept(body, etag)
             progress.expect(name, body.size, self.size)
             with progress.reading(body.close), self._path.open("ab", buffering=0) as file:
                 while block := body.read(BLOCK_BYTES):
@@ -176,7 +194,7 @@ class _Draft:
         if body.size is not None and self.size != body.size:
             raise Interrupted(f"broke off after {self.size} of {body.size} bytes")
 
-    def _accept(self, body: Body) -> None:
+    def _accept(self, body: Body, asked: str | None) -> None:
         expected = self._wanted.size
         if expected is not None and body.size not in {None, expected}:
             raise SourceError(
@@ -185,8 +203,11 @@ class _Draft:
             )
         if body.start != self.size:  # the source sends it from the beginning
             self.reset()
+        elif asked and body.etag != asked:  # a server may ignore If-Range
+            raise Interrupted("it was changed meanwhile", is_stale=True)
         self._etag.unlink(missing_ok=True)
         if body.etag:
+            self._etag.parent.mkdir(parents=True, exist_ok=True)
             self._etag.write_text(body.etag, encoding="utf-8")
 
     def finish(self) -> str:

@@ -1,6 +1,7 @@
 """What a source is to give, and how a file is told from another."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -13,7 +14,6 @@ RECORD = ".record.json"
 """In a version's folder: its record, for a run that finds the folder and no manifest of it."""
 FETCHED = ".fetched.json"
 """In a folder that is being filled: all files are whole, and these are their digests."""
-RESERVED = (DRAFTS, RECORD, FETCHED)
 NO_LIST = (ValueError, KeyError, TypeError, AttributeError)
 """What the hubs' clients raise when they are answered something else than a list."""
 
@@ -75,9 +75,30 @@ class Digest:
         )
 
 
+def is_address(url: str) -> bool:
+    """Whether it is an HTTP address with a host, and a port that there can be."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def address_name(url: str) -> str:
     """Name an address in messages: without credentials and without a query, which may be signed."""
+    if not is_address(url):
+        return "an address that is none"
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    return f"{parts.scheme}://{host_name(url)}{parts.path}"
+
+
+def host_name(url: str) -> str:
+    """Host of an address, with its port where that is told."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+def without_credentials(text: str) -> str:
+    """Take user names and passwords out of the addresses in a client's message."""
+    return re.sub(r"//[^/\s@]*@", "//", text)

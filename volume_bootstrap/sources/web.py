@@ -16,7 +16,7 @@ import urllib3
 
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, address_name
+from volume_bootstrap.sources.wanted import BLOCK_BYTES, address_name, host_name, is_address
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -60,26 +60,30 @@ def opener(
         if etag:
             headers["If-Range"] = etag
         try:
-            with opened.get(
-                url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-            ) as response:
+            with _get(opened, url, headers) as response:
                 yield _body(response, url, start, refused)
-        except requests.TooManyRedirects as error:
-            raise SourceError(
-                f"{address_name(url)} redirects more than {MOST_REDIRECTS} times."
-            ) from error
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise SourceError(f"{address_name(url)} leads to an address that is none.") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise Interrupted(f"{address_name(url)}: {_reason(error)}") from error
 
     return open_at
 
 
+def _get(opened: requests.Session, url: str, headers: Mapping[str, str]) -> requests.Response:
+    try:
+        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        return opened.get(url, headers=headers, stream=True, timeout=timeout)
+    except requests.TooManyRedirects as error:
+        raise SourceError(
+            f"{address_name(url)} redirects more than {MOST_REDIRECTS} times."
+        ) from error
+    except ValueError as error:  # requests' own, and those of the standard library below it
+        raise SourceError(f"{address_name(url)} leads to an address that is none.") from error
+
+
 def _body(response: requests.Response, url: str, start: int, refused: Callable[[int], str]) -> Body:
     status, headers = response.status_code, response.headers
     where = address_name(url)
-    if (host := urlsplit(response.url).netloc) != urlsplit(url).netloc:
+    if (host := host_name(response.url)) != host_name(url):
         where += f" (at {host})"
     if status in RETRIED:
         raise Interrupted(f"{where} answers {status}", _wait_s(headers.get("Retry-After")))
@@ -87,7 +91,7 @@ def _body(response: requests.Response, url: str, start: int, refused: Callable[[
     if etag and etag.startswith("W/"):
         etag = None  # does not promise the same bytes
     if status == 416 and start:
-        known = re.fullmatch(r"bytes \*/(\d+)", headers.get("Content-Range", ""))
+        known = re.fullmatch(r"bytes \*/([0-9]{1,18})", headers.get("Content-Range", ""))
         if known and int(known[1]) == start:  # it was whole already
             return Body(start, start, etag, lambda _: b"")
         raise Interrupted(f"{where} is shorter than what was there before", is_stale=True)
@@ -102,12 +106,16 @@ def _body(response: requests.Response, url: str, start: int, refused: Callable[[
         with contextlib.suppress(ValueError, RuntimeError, OSError):  # it is at its end already
             response.raw.shutdown()
 
+    if (coding := headers.get("Content-Encoding", "identity")) != "identity":
+        raise SourceError(f"{where} sends the file as {coding}, which was not asked for.")
     if status == 206:
-        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        span = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", headers.get("Content-Range", ""))
         if not span or int(span[1]) != start:
             raise SourceError(f"{where} answers another part of the file than was asked for.")
         return Body(start, int(span[2]) if span[2] != "*" else None, etag, read, close)
     length = headers.get("Content-Length")
+    if length and not re.fullmatch(r"[0-9]{1,18}", length):
+        raise SourceError(f"{where} answers with a Content-Length that is no number.")
     return Body(0, int(length) if length else None, etag, read, close)
 
 
@@ -119,7 +127,7 @@ def _wait_s(retry_after: str | None) -> float:
         return float(retry_after)
     try:
         until = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return max(until.timestamp() - time.time(), 0.0)
 
@@ -133,14 +141,20 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def reach(endpoint: str) -> None:
+def reach(endpoint: str, variable: str) -> None:
     """Ask whether a hub is there at all, before its client tries for half a minute.
+
+    Parameters
+    ----------
+    variable : what sets the endpoint.
 
     Raises
     ------
     SourceError
-        It is not.
+        It is not, or the endpoint is no address.
     """
+    if not is_address(endpoint):
+        raise SourceError(f"{variable} is no address such as https://hub.example:443; check it.")
     with session() as opened:
         try:
             opened.head(endpoint, timeout=CONNECT_TIMEOUT_S, allow_redirects=False)
