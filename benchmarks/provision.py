@@ -61,7 +61,8 @@ def _packages(python: str, rounds: int, folder: Path) -> Result:
     (torch,) = re.findall(r"torch==[0-9.]+", text)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     timed([*pip, "download", "--no-deps", "--dest", str(wheels), torch], folder)
-    seconds: dict[str, list[float]] = {"no change": [], "one changed": [], "pip": []}
+    names = ("no change", "one switched", "one changed", "pip")
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     with serve(wheels) as index:
         tool = Provisioner(python, checkout, PROJECT, {TORCH_INDEX: index.url})
         for version in CHANGED[1]:
@@ -80,7 +81,10 @@ def _packages(python: str, rounds: int, folder: Path) -> Result:
                 if side == "pip":
                     took["pip"] = timed(install, folder)[0]
                 else:
-                    took["one changed"] = tool.run("deps", "install")[0]
+                    stages = tool.stages("deps", "install")
+                    # What comes after the switch removes the oldest generation.
+                    took["one switched"] = stages["prune"]
+                    took["one changed"] = stages["end"]
                     took["no change"] = tool.run("deps", "install")[0]
             for name in seconds if number else ():
                 seconds[name].append(took[name])

@@ -38,6 +38,35 @@ class Provisioner:
             [self.python, "-m", "volume_bootstrap", *command, *place], self.root, self.variables
         )
 
+    def stages(self, *command: str) -> dict[str, float]:
+        """Run a command to its ``end``; seconds from before it is spawned to each of its stages.
+
+        Raises
+        ------
+        RuntimeError
+            It fails.
+        """
+        place = ["--project", self.project, "--volume", str(self.volume), "--verbose"]
+        began: dict[str, float] = {}
+        lines = []
+        started = time.perf_counter()
+        with subprocess.Popen(
+            [self.python, "-m", "volume_bootstrap", *command, *place],
+            cwd=self.root,
+            env={**os.environ, **self.variables},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            for line in process.stderr or ():
+                lines.append(line)
+                if line.startswith("stage: "):
+                    began[line.removeprefix("stage: ").strip()] = time.perf_counter() - started
+        began["end"] = time.perf_counter() - started
+        if process.returncode:
+            raise RuntimeError("".join(lines)[-ERROR_TAIL_CHARS:])
+        return began
+
 
 def timed(
     command: Sequence[str], folder: Path, variables: dict[str, str] | None = None
@@ -79,25 +108,9 @@ def fetch(tool: Provisioner) -> float:
     shutil.rmtree(tool.volume / "models", ignore_errors=True)  # there is none in the first round
     for manifest in tool.volume.glob(".metadata/*.json"):
         manifest.unlink()
-    place = ["--project", tool.project, "--volume", str(tool.volume), "--verbose"]
-    program = [tool.python, "-m", "volume_bootstrap", "models", "download", *place]
-    begun = ended = 0.0
-    with subprocess.Popen(
-        program,
-        cwd=tool.root,
-        env={**os.environ, **tool.variables},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        for line in process.stderr or ():
-            if "stage: fetch" in line:
-                begun = time.perf_counter()
-            elif "stage: " in line and begun and not ended:
-                ended = time.perf_counter()
-    if process.returncode or not ended:
-        raise RuntimeError(f"models download ended with {process.returncode}")
-    return ended - begun
+    stages = tool.stages("models", "download")
+    begun = stages["fetch"]
+    return min(at for at in stages.values() if at > begun) - begun
 
 
 def curl(urls: Sequence[str], folder: Path) -> float:

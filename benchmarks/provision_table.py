@@ -23,7 +23,8 @@ def _lines(packages: Result, models: Result) -> Iterator[str]:
     )
     rows = (
         ("deps install, no change, s", "no change"),
-        (f"deps install, {packages['changed']} changed, s", "one changed"),
+        (f"deps install, {packages['changed']} changed: switched, s", "one switched"),
+        ("  ended, the oldest generation removed, s", "one changed"),
         ("pip install --target of the same lock, s", "pip"),
     )
     for title, name in rows:
@@ -36,11 +37,15 @@ def _lines(packages: Result, models: Result) -> Iterator[str]:
     ):
         seconds = models["seconds"][name]
         yield f"  {title:<45}{_figure(seconds, 2):<26}{size / seconds['median']:.0f} MB/s"
-    nothing, changed = (packages["seconds"][n]["median"] for n in ("no change", "one changed"))
+    nothing, changed = (packages["seconds"][n]["median"] for n in ("no change", "one switched"))
     by_pip, by_curl = packages["pip_by_changed"], models["speed_by_curl"]
     yield "Targets"
     yield _target("no change ≤ 0.5 s", f"{nothing:.2f}", reached=nothing <= MAX_NO_CHANGE_S)
-    yield _target("one package changed ≤ 8 s", f"{changed:.2f}", reached=changed <= MAX_CHANGED_S)
+    yield _target(
+        "one package changed, built, switched ≤ 8 s",
+        f"{changed:.2f}",
+        reached=changed <= MAX_CHANGED_S,
+    )
     yield _target(
         "at least 5 times faster than pip", _figure(by_pip, 1),
         reached=by_pip["median"] >= LEAST_TIMES_PIP,

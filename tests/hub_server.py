@@ -6,7 +6,7 @@
 ========================================  ==================================================
 ``/api/v1/models/ID/repo/files``          ModelScope: the files of a model, with SHA-256
 ``/api/v1/models/ID/repo?FilePath=``      ModelScope: one file
-``/api/models/ID/tree/REVISION``          Hugging Face: the files of a model
+``/api/models/ID/revision/REVISION``      Hugging Face: the files of a model
 ``/ID/resolve/REVISION/PATH``             Hugging Face: one file
 ``/files/PATH``                           one file of the folder
 ``/log``, ``/control``                    requests so far; faults from now on (POST)
@@ -17,8 +17,11 @@ Every file comes with Range, If-Range, ETag and HEAD. A fault is
 
 ``break`` (ends after `bytes` of the body), ``wrong`` (other bytes of the same length),
 ``status`` (`status`, with `retry_after`), ``loop`` (redirects to itself), ``redirect`` (to `to`),
-``stall`` (goes silent after `bytes` until the client goes), ``slow`` (`bytes` a moment),
-``page`` (a web page), ``no-range`` (the whole file, whatever is asked for).
+``stall`` (goes silent after `bytes` until the client goes), ``silent`` (does not even answer),
+``slow`` (`bytes` a moment),
+``page`` (a web page), ``answer`` (`status`, `body` and `headers`), ``no-range`` (the whole file,
+whatever is asked for), ``no-etag`` (no ETag; ends after `bytes`, if that is given), ``no-if-range``
+(the part that is asked for, of whatever file is there now).
 """
 
 import argparse
@@ -72,7 +75,8 @@ class HubServer:
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         with contextlib.closing(HTTPConnection("127.0.0.1", self.port)) as connection:
-            connection.request(method, path, json.dumps(body))
+            # A GET has no body: the server would read it as the next request.
+            connection.request(method, path, None if body is None else json.dumps(body))
             return json.load(connection.getresponse())
 
     def __enter__(self) -> "HubServer":
@@ -169,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.startswith("/api/v1/models/"):
             self.serve_modelscope(path, query)
         elif path.startswith("/api/models/"):
-            self.serve_tree(path)
+            self.serve_info(path)
         elif path.startswith("/files/"):
             self.serve_file(self.server.folder / path.removeprefix("/files/"))
         elif "/resolve/" in path:
@@ -191,7 +195,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(302, Location=self.fault.get("to", self.path))
         elif do == "page":
             self.answer(200, b"<html>Sign in</html>", **{"Content-Type": "text/html"})
-        return do in {"status", "loop", "redirect", "page"}
+        elif do == "answer":
+            body = self.fault.get("body", "").encode()
+            self.answer(self.fault.get("status", 200), body, **self.fault.get("headers", {}))
+        elif do == "silent":
+            self.rfile.read(1)  # returns when the client goes
+            self.close_connection = True
+        return do in {"status", "loop", "redirect", "page", "answer", "silent"}
 
     def serve_modelscope(self, path: str, query: dict[str, str]) -> None:
         model, _, rest = path.removeprefix("/api/v1/models/").partition("/repo")
@@ -211,20 +221,20 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.serve_file(folder / query["FilePath"])
 
-    def serve_tree(self, path: str) -> None:
-        model, _, revision = path.removeprefix("/api/models/").partition("/tree/")
+    def serve_info(self, path: str) -> None:
+        model, _, revision = path.removeprefix("/api/models/").partition("/revision/")
         folder = self.server.folder / model
-        if not folder.is_dir() or revision not in {*REVISIONS, COMMIT}:
+        if not folder.is_dir() or (revision or "main") not in {*REVISIONS, COMMIT}:
             self.answer(404, **{"X-Error-Code": "RepoNotFound"})
             return
         entries = []
         for name, file in _walk(folder):
             size, (sha256, blob) = file.stat().st_size, digests(file, file.stat().st_mtime_ns)
-            entry = {"type": "file", "oid": blob, "size": size, "path": name}
+            entry = {"rfilename": name, "size": size, "blobId": blob}
             if file.suffix in {".pt", ".bin", ".onnx"}:
-                entry["lfs"] = {"oid": sha256, "size": size, "pointerSize": 134}
+                entry["lfs"] = {"sha256": sha256, "size": size, "pointerSize": 134}
             entries.append(entry)
-        self.answer_json(entries)
+        self.answer_json({"id": model, "sha": COMMIT, "siblings": entries})
 
     def serve_file(self, path: Path, revision: str = "main") -> None:
         if not path.is_file() or revision not in {*REVISIONS, COMMIT}:
@@ -234,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
         etag = f'"{size:x}-{path.stat().st_mtime_ns:x}"'
         start = self.first_byte(etag)
         headers = {"ETag": etag, "Accept-Ranges": "bytes", "X-Repo-Commit": COMMIT}
+        if self.fault["do"] == "no-etag":
+            del headers["ETag"]
         if start and start >= size:
             self.answer(416, **headers, **{"Content-Range": f"bytes */{size}"})
             return
@@ -247,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         if not wanted or self.fault["do"] == "no-range":
             return 0
-        if self.headers.get("If-Range", etag) != etag:
+        if self.headers.get("If-Range", etag) != etag and self.fault["do"] != "no-if-range":
             return 0
         return int(wanted.removeprefix("bytes=").partition("-")[0])
 
@@ -261,13 +273,14 @@ class _Handler(BaseHTTPRequestHandler):
             if do == "slow":
                 self.send_slowly(file.read()[start:], limit)
                 return
-            length = min(length, limit) if do in {"break", "stall"} else length
+            is_cut = do in {"break", "stall"} or (do == "no-etag" and limit)
+            length = min(length, limit) if is_cut else length
             file.seek(start)
             while length and (sent := self.connection.sendfile(file, file.tell(), length)):
                 length -= sent
         if do == "stall":
             self.rfile.read(1)  # returns when the client goes
-        if do in {"break", "stall"}:
+        if is_cut:
             self.close_connection = True
 
     def send_slowly(self, content: bytes, step: int) -> None:
@@ -279,9 +292,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(200, json.dumps(body).encode(), **{"Content-Type": "application/json"})
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.start(status, {**headers, "Content-Length": str(len(body))})
+        self.start(status, {"Content-Length": str(len(body)), **headers})
         if self.command != "HEAD":
             self.wfile.write(body)
+        if "Content-Length" in headers:  # of a fault: what follows would be read as another answer
+            self.close_connection = True
 
     def start(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

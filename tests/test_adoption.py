@@ -29,6 +29,7 @@ LAYOUTS = [
     "models/hub/models/org/name.1",
     f"huggingface-cache/hub/models--org--name.1/snapshots/{COMMIT}",
     f"home/hub/models--org--name.1/snapshots/{COMMIT}",
+    f"faces/models--org--name.1/snapshots/{COMMIT}",
 ]
 
 
@@ -54,6 +55,8 @@ def hub(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
 @pytest.fixture
 def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Volume:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "volume" / "home"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "by-another-name" / "faces"))
+    (tmp_path / "by-another-name").symlink_to("volume")
     return Volume(tmp_path / "volume")
 
 
@@ -165,6 +168,23 @@ def test_models_may_lie_elsewhere_than_on_the_volume(hub, tmp_path):
     record = provision(apart, entry())
     assert (tmp_path / "cache" / record.folder / "model.pt").is_file()
     assert hub.log() == []
+
+
+def test_what_the_volume_held_before_they_did_is_taken_over(hub, tmp_path):
+    apart = Volume(tmp_path / "volume", cache=tmp_path / "cache")
+    fill(Volume(tmp_path / "volume"), LAYOUTS[0])
+    provision(apart, entry())
+    assert hub.log() == []
+
+
+def test_what_cannot_be_read_is_not_taken_over(hub, volume, caplog):
+    """A file system may fail; here it is memory that no process has."""
+    folder = fill(volume, LAYOUTS[0])
+    (folder / "model.pt").unlink()
+    (folder / "model.pt").symlink_to("/proc/self/mem")
+    provision(volume, entry())
+    assert downloads(hub) == ["model.pt"]
+    assert f"{folder / 'model.pt'} cannot be read: Input/output error" in caplog.text
 
 
 def test_force_takes_nothing_over(hub, volume):

@@ -604,3 +604,19 @@ def test_nothing_but_links_is_asked_where_pip_is_told_so(
     with pytest.raises(DependencyError, match="only-there was not found"):
         plan(volume, tiny("only-there"), image_lock=lock)
     assert install(volume, tiny("greeting==1.0"), lock)
+
+
+def test_what_was_published_a_moment_ago_is_found(volume, lock, wheels, tmp_path, monkeypatch):
+    """Although an index's pages count as fresh for some minutes."""
+    make_wheel(tmp_path / "served", "young", "1.0")
+    monkeypatch.setenv("UV_OFFLINE", "0")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve(tmp_path / "served") as index:
+        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        assert install(volume, tiny("young==1.0", imports=("young",)), lock)
+        before = index.requests()
+        assert install(volume, tiny("young==1.0", imports=()), lock)
+        assert index.requests() == before
+        make_wheel(tmp_path / "served", "young", "2.0")
+        assert install(volume, tiny("young==2.0", imports=("young",)), lock)
+        assert active(volume).packages == {"young": "2.0"}

@@ -22,6 +22,7 @@ from volume_bootstrap.project_files import (
     BundledSource,
     FileEntry,
     HttpsSource,
+    HuggingFaceSource,
     ModelEntry,
     ModelScopeSource,
     WheelSource,
@@ -245,6 +246,35 @@ def test_a_record_that_is_damaged_costs_a_look_at_the_files(hub, empty):
     assert hub.log() == []
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"source": 1}', '{"source": "x", "digests": {}}'])
+def test_a_damaged_note_costs_a_look_at_the_files(hub, empty, text):
+    partial = models.partial_folder(empty, entry(), force=False)
+    partial.mkdir(parents=True)
+    (partial / ".fetched.json").write_text(text)
+    (record,), _ = provision(empty, entry())
+    assert [f.path for f in record.files] == sorted(CONTENTS)
+
+
+def test_a_record_of_no_files_is_no_model(hub, empty):
+    """Earlier provisioners took a hub's empty list for one."""
+    (record,), _ = provision(empty, entry(files=[]))
+    nothing = dataclasses.replace(record, files=())
+    (empty.models / record.folder / ".record.json").unlink()
+    assert actions(empty, entry(files=[]), recorded=(nothing,)) != ["keep"]
+    (again,), changed = provision(empty, entry(files=[]), recorded=(nothing,))
+    assert changed
+    assert again.files == record.files
+
+
+def test_the_next_source_is_asked_where_a_hub_is_odd(hub, empty, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:abc")
+    hub.fault("/api/v1/models/org/none", "answer", body='{"Data": {"Files": []}}')
+    nothing = ModelScopeSource(kind="modelscope", id="org/none")
+    odd = HuggingFaceSource(kind="huggingface")
+    (record,), _ = provision(empty, entry(nothing, odd, MODELSCOPE))
+    assert record.source == "modelscope org/one"
+
+
 def test_sources_are_tried_in_order_and_no_source_is_an_error_with_each_reason(hub, empty):
     nobody = HttpsSource(kind="https", url="http://127.0.0.1:9/x?signature=secret")
     wrong = ModelScopeSource(kind="modelscope", id="org/none")
@@ -356,6 +386,26 @@ def test_publishing_moves_another_tools_folder_aside(hub, empty):
     before = snapshot(empty.root)
     models.publish(empty, records)
     assert snapshot(empty.root) == before
+
+
+def test_publishing_moves_a_file_aside_too(hub, empty):
+    name = empty.models / "hub" / "org" / "one"
+    name.parent.mkdir(parents=True)
+    name.write_bytes(b"somebody's")
+    records, _ = provision(empty, entry())
+    models.publish(empty, records)
+    assert (name / "model.pt").read_bytes() == WEIGHTS
+    assert (name.parent / ".one" / "old-1").read_bytes() == b"somebody's"
+
+
+def test_links_to_themselves_are_replaced(hub, empty):
+    for name in ("hub/org/one", "models/org/one"):
+        (empty.models / name).parent.mkdir(parents=True)
+        (empty.models / name).symlink_to("one")
+    records, _ = provision(empty, entry())
+    assert models.unused(empty, []) == [empty.models / records[0].folder]
+    models.publish(empty, records)
+    assert (empty.models / "models/org/one/model.pt").read_bytes() == WEIGHTS
 
 
 def test_what_no_manifest_names_is_unused(hub, empty):

@@ -62,6 +62,16 @@ def test_the_shipped_projects_are_valid(name, python):
         assert project.groups(variant)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://host:abc/x", "http://host:99999/x", "http://[::1/x", "http:///x", "ftp://host/x"],
+)
+def test_an_address_that_is_none_is_refused(root, url):
+    write(root, "models", {"models": [{**MODEL, "sources": [{"kind": "https", "url": url}]}]})
+    with pytest.raises(ProjectError, match=r"it is no address such as https://host\.example"):
+        read_project("tiny", "3.11", root)
+
+
 def test_what_was_asked_for_is_shipped():
     diarization = read_project("speaker-diarization", "3.11")
     assert {model.id for model in diarization.models} >= {

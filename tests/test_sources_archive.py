@@ -176,6 +176,40 @@ def test_what_a_killed_run_has_of_an_archive_is_gone_on_with(hub, tmp_path):
     assert [r["range"] for r in hub.log("packed")] == ["bytes=100-"]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_is_damaged_is_said(hub, tmp_path, method):
+    with zipfile.ZipFile(hub.folder / "packed", "w", method) as packed:
+        packed.writestr("top/model.pt", WEIGHTS)
+        start = len(packed.infolist()[0].FileHeader())
+    content = bytearray((hub.folder / "packed").read_bytes())
+    content[start + 9 : start + 40] = bytes(31)
+    (hub.folder / "packed").write_bytes(content)
+    with pytest.raises(SourceError, match=r"/files/packed is damaged: "):
+        fetch(hub, tmp_path / "model")
+
+
+@pytest.mark.parametrize("value", [b"\xff\xff\xff\xff", b"\x00\xff\x00\x00"])
+def test_offsets_that_lead_nowhere_are_said(hub, tmp_path, value):
+    make_zip(hub.folder / "packed")
+    content = bytearray((hub.folder / "packed").read_bytes())
+    for signature, place in ((b"PK\5\6", 16), (b"PK\1\2", 42)):
+        odd = bytearray(content)
+        at = content.index(signature) + place
+        odd[at : at + 4] = value
+        (hub.folder / "packed").write_bytes(odd)
+        with pytest.raises(SourceError, match=r"/files/packed (is damaged: |has no member)"):
+            fetch(hub, tmp_path / "model")
+
+
+def test_a_full_disk_is_not_the_archive_s_fault(hub, tmp_path):
+    make_zip(hub.folder / "packed")
+    work = tmp_path / "model" / DRAFTS / "archive"
+    work.mkdir(parents=True)
+    (work / "member").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        fetch(hub, tmp_path / "model")
+
+
 def test_an_encrypted_archive_is_said(hub, tmp_path):
     make_zip(hub.folder / "packed", {"top/model.pt": WEIGHTS})
     content = bytearray((hub.folder / "packed").read_bytes())

@@ -1,6 +1,7 @@
 """ModelScope and Hugging Face, as their own clients speak to a hub in a process of its own."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from volume_bootstrap.project_files import (
     ModelEntry,
     ModelScopeSource,
 )
-from volume_bootstrap.sources import transfer
+from volume_bootstrap.sources import transfer, web
 
 CONTENTS = {"model.pt": b"weights" * 1_000, "README.md": b"# A model", "sub/am.mvn": b"<Nnet>"}
 MODELSCOPE = ModelScopeSource(kind="modelscope")
@@ -178,14 +179,164 @@ def test_a_hub_that_is_down_is_said_at_once(tmp_path, source, monkeypatch):
 @BOTH
 def test_a_list_that_fails_is_no_traceback(hub, tmp_path, source):
     hub.fault("/repo/files", "page")
-    hub.fault("/tree/", "page")
+    hub.fault("/api/models/", "page")
     with pytest.raises(SourceError, match=r"on the list of org/name: \w+"):
         fetch(source, entry(), tmp_path / "model")
 
 
-def test_a_hub_lists_no_path_outside(hub, tmp_path):
-    with pytest.raises(SourceError, match=r"lists '\.record\.json', which no model's folder"):
-        fetch(MODELSCOPE, entry(model_id="org/odd"), tmp_path / "model")
+def test_a_tool_s_own_files_are_no_part_of_a_model(hub, tmp_path):
+    digests = fetch(MODELSCOPE, entry(model_id="org/odd"), tmp_path / "model")
+    assert digests == {path: sha256(path) for path in CONTENTS}
+
+
+def answer(hub: HubServer, source: object, *files: dict[str, object], **changes: object) -> None:
+    """Let the hub answer a list of files, as the source's hub writes it."""
+    if source is HUGGINGFACE:
+        found = [{"rfilename": f["path"], "size": 7_000, "blobId": "0" * 40} | f for f in files]
+        body = {"id": "org/name", "siblings": found}
+    else:
+        found = [{"Type": "blob", "Path": f["path"], "Size": 7_000} | f for f in files]
+        body = {"Code": 200, "Success": True, "Data": {"Files": found}}
+    text = json.dumps({**body, **changes})
+    hub.fault("/api/", "answer", body=text, headers={"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize(
+    ("source", "changes"),
+    [
+        (MODELSCOPE, {"Data": {"Files": []}}),
+        (MODELSCOPE, {"Data": {"Files": None}}),
+        (MODELSCOPE, {"Data": None, "Success": False, "Code": 500, "Message": "busy"}),
+        (MODELSCOPE, {"Data": {"Files": [{"Type": "tree", "Path": "sub", "Size": 0}]}}),
+        (HUGGINGFACE, {"siblings": []}),
+        (HUGGINGFACE, {"siblings": None}),
+    ],
+)
+@pytest.mark.parametrize("files", [[], [FileEntry(path="model.pt")]])
+def test_a_list_of_nothing_is_no_model(hub, tmp_path, source, changes, files):
+    answer(hub, source, **changes)
+    with pytest.raises(SourceError, match="The hub lists no file of org/name: it is empty, or"):
+        fetch(source, entry(*files), tmp_path / "model")
+
+
+LONG = "a" * 241
+ODD = [
+    None,
+    5,
+    "",
+    "../x",
+    "./x",
+    "/etc/passwd",
+    "a//b",
+    "a\0b",
+    "a\ud800b",
+    LONG,
+    "a/" * 600 + "a",
+]
+
+
+@BOTH
+@pytest.mark.parametrize("path", ODD)
+def test_a_path_that_no_folder_can_hold_is_refused(hub, tmp_path, source, path):
+    answer(hub, source, {"path": path})
+    with pytest.raises(SourceError, match="which no model's folder can hold"):
+        fetch(source, entry(), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [(["a", "a"], "lists 'a' twice"), (["a/b/c", "a"], "lists 'a' as a file and as a folder")],
+)
+def test_paths_that_exclude_each_other_are_refused(hub, tmp_path, source, paths, words):
+    answer(hub, source, *({"path": path} for path in paths))
+    with pytest.raises(SourceError, match=words):
+        fetch(source, entry(), tmp_path / "model")
+
+
+@pytest.mark.parametrize("value", [4, "abc", "g" * 64])
+def test_a_digest_that_is_none_is_refused(hub, tmp_path, value):
+    answer(hub, MODELSCOPE, {"path": "model.pt", "Sha256": value})
+    with pytest.raises(SourceError, match=r"lists model\.pt with '\w+' for a SHA-256"):
+        fetch(MODELSCOPE, entry(), tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "told", [{"Sha256": sha256("model.pt").upper()}, {"Size": 0}, {"Size": None, "Sha256": ""}]
+)
+def test_hubs_write_nothing_and_digests_in_several_ways(hub, tmp_path, told):
+    answer(hub, MODELSCOPE, {"path": "model.pt", **told})
+    wanted = sources.look_up(MODELSCOPE, entry())
+    hub.reset()
+    with Progress("test") as progress:
+        digests = sources.fetch(MODELSCOPE, entry(), wanted, tmp_path / "model", progress)
+    assert digests == {"model.pt": sha256("model.pt")}
+
+
+def test_hugging_face_has_a_revision_of_its_own_for_another_name(hub, tmp_path):
+    named = HUGGINGFACE.model_copy(update={"id": "org/name"})
+    wanted = entry(model_id="iic/elsewhere", revision="v2.0.4")
+    assert len(fetch(named, wanted, tmp_path / "model")) == 3
+    with pytest.raises(SourceError, match=r"no revision v2\.0\.4 of it"):
+        fetch(HUGGINGFACE, entry(revision="v2.0.4"), tmp_path / "model")
+
+
+def test_a_list_that_stalls_is_given_up(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(web, "READ_TIMEOUT_S", 0.2)
+    hub.fault("/api/models/", "silent")
+    with pytest.raises(SourceError, match=r"on the list of org/name: ReadTimeout\."):
+        fetch(HUGGINGFACE, entry(), tmp_path / "model")
+
+
+def test_a_list_that_fails_for_a_moment_is_asked_for_again(hub, tmp_path):
+    hub.fault("/api/models/", "status", times=3, status=503)
+    assert len(fetch(HUGGINGFACE, entry(), tmp_path / "model")) == 3
+    hub.fault("/api/models/", "status", status=429)
+    with pytest.raises(SourceError, match=r"on the list of org/name: answers 429\."):
+        fetch(HUGGINGFACE, entry(), tmp_path / "model")
+
+
+@BOTH
+def test_credentials_of_an_endpoint_are_in_no_message(hub, tmp_path, source, monkeypatch):
+    secret = f"http://user:secret@127.0.0.1:{hub.port}"
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", secret)
+    monkeypatch.setenv("HF_ENDPOINT", secret)
+    hub.fault("/api/", "status", status=401)
+    with pytest.raises(SourceError, match="answers 401") as caught:
+        fetch(source, entry(), tmp_path / "model")
+    assert "secret" not in str(caught.value)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:abc", "http://[::1/", "http://", "gopher:x"]
+)
+def test_an_endpoint_that_is_no_address_is_said(tmp_path, source, monkeypatch, endpoint):
+    variable = "HF_ENDPOINT" if source is HUGGINGFACE else "MODELSCOPE_ENDPOINT"
+    monkeypatch.setenv(variable, endpoint)
+    with pytest.raises(SourceError, match=rf"{variable} is no address|cannot be reached"):
+        fetch(source, entry(), tmp_path / "model")
+
+
+OFFLINE = """
+from volume_bootstrap.errors import SourceError
+from volume_bootstrap.sources import huggingface
+from volume_bootstrap.sources.wanted import Model
+try:
+    huggingface.look_up(Model("org/name", None))
+except SourceError as error:
+    print(error)
+"""
+
+
+def test_hugging_face_s_client_may_be_told_to_stay_offline(hub):
+    """It reads the variable when it is imported."""
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.curdir}
+    command = [sys.executable, "-c", OFFLINE]
+    ended = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    assert ended.stdout.startswith("HF_HUB_OFFLINE is set, so the hub is not asked; unset it.")
+    assert ended.stderr == ""
 
 
 LIST = """

@@ -170,6 +170,20 @@ def test_another_object_is_refused(bad, tmp_path):
     assert not (tmp_path / "sub" / "model.pt").exists()
 
 
+def test_credentials_of_an_endpoint_are_in_no_message(tmp_path):
+    with pytest.raises(SourceError, match=r"model\.pt at http://127\.0\.0\.1:9: ") as caught:
+        fetch("http://user:secret@127.0.0.1:9", tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("endpoint", ["nohost", "http://user:secret@127.0.0.1:abc", "http://a b"])
+def test_an_endpoint_that_is_no_address_is_said(tmp_path, monkeypatch, endpoint):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(SourceError, match=r"s3://bucket/models/: .*(endp|URI)") as caught:
+        fetch(None, tmp_path)
+    assert "secret" not in str(caught.value)
+
+
 def test_nobody_there_is_said(tmp_path):
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9: EndpointConnectionError"):
         fetch("http://127.0.0.1:9", tmp_path)

@@ -213,6 +213,75 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(hub, folder, files):
     assert ranges(hub)[-1] == "bytes=1000000-"
 
 
+def test_two_versions_are_never_mixed_though_the_server_ignores_if_range(hub, folder, files):
+    hub.fault("model.pt", "break", times=1, bytes=1_000_000)
+    hub.fault("model.pt", "status", times=4, status=503)
+    with pytest.raises(SourceError, match="503"):
+        fetch(hub, folder, UNKNOWN)
+    new = bytes(reversed(CONTENT))
+    (files / "model.pt").write_bytes(new)
+    hub.fault("model.pt", "no-if-range")
+    assert fetch(hub, folder, UNKNOWN) == {"model.pt": hashlib.sha256(new).hexdigest()}
+    assert [r["status"] for r in hub.log("model.pt")][-2:] == [206, 200]
+
+
+def test_without_etag_and_digest_what_breaks_off_is_begun_anew(hub, folder):
+    hub.fault("model.pt", "no-etag", times=2, bytes=2_000_000)
+    assert fetch(hub, folder, UNKNOWN) == {"model.pt": SHA256}
+    assert ranges(hub) == [None, None, None]
+
+
+@pytest.mark.parametrize("fault", ["no-etag", "no-range"])
+def test_what_is_begun_anew_each_time_is_given_up(hub, folder, fault):
+    if fault == "no-range":  # and another file than is wanted
+        for _ in range(8):
+            hub.fault("model.pt", "break", times=1, bytes=2_000_000)
+            hub.fault("model.pt", "wrong", times=1)
+    hub.fault("model.pt", fault, bytes=2_000_000)
+    with pytest.raises(SourceError, match=r"4 attempts in a row brought|was begun 4 times"):
+        fetch(hub, folder, PINNED if fault == "no-range" else UNKNOWN)
+
+
+def test_etags_lie_apart_from_files_of_such_names(hub, folder, files):
+    (files / "model.pt.etag").write_bytes(CONTENT)
+    digests = fetch(hub, folder, UNKNOWN, Wanted("model.pt.etag"))
+    assert digests == dict.fromkeys(["model.pt", "model.pt.etag"], SHA256)
+    assert (folder / "model.pt.etag").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"Content-Length": "abc"}, "with a Content-Length that is no number"),
+        ({"Content-Encoding": "gzip"}, "sends the file as gzip, which was not asked for"),
+    ],
+)
+def test_an_odd_answer_is_the_source_s_fault(hub, folder, headers, words):
+    hub.fault("model.pt", "answer", headers=headers)
+    with pytest.raises(SourceError, match=words):
+        fetch(hub, folder)
+
+
+@pytest.mark.parametrize("to", ["http://[bad", "http://127.0.0.1:abc/", "http://127.0.0.1:99999/"])
+def test_a_redirect_to_no_address_is_said(hub, folder, to):
+    hub.fault("/out/", "redirect", to=to)
+    with pytest.raises(SourceError, match=r"/out/model\.pt leads to an address that is none"):
+        fetch(hub, folder, path="/out")
+
+
+def test_credentials_are_in_no_message(hub, folder):
+    def refused(address: str) -> str:
+        source = HttpsSource(kind="https", url=address)
+        with Progress("test") as progress, pytest.raises(SourceError) as caught:
+            https.fetch(source, [PINNED], folder, progress)
+        return str(caught.value)
+
+    host = f"localhost:{hub.port}"
+    assert "secret" not in refused(f"http://user:secret@{host.upper()}/none")
+    hub.fault("/moved/", "redirect", times=1, to=f"http://user:secret@{host}/none")
+    assert f"/moved/model.pt (at {host}) answers 404" in refused(hub.url("/moved"))
+
+
 def test_a_whole_file_of_unknown_digest_is_asked_for_but_not_sent_again(hub, folder):
     fetch(hub, folder, UNKNOWN)
     assert fetch(hub, folder, UNKNOWN) == {"model.pt": SHA256}

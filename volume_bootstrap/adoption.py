@@ -29,21 +29,26 @@ def candidates(volume: Volume, entry: ModelEntry) -> list[Path]:
 
 def _modelscope_folders(volume: Volume, model_id: str) -> Iterator[Path]:
     org, _, name = model_id.partition("/")
-    cache = volume.models
-    yield from public_names(volume, model_id)
-    for version in sorted(versions_of(volume, model_id).glob("*")):
-        if version.suffix != ".partial":
-            yield version
-    yield from sorted((cache / "models" / f"{org}--{name}" / "snapshots").glob("*"))
-    yield cache / "hub" / "models" / org / name.replace(".", "___")
-    yield cache / "hub" / "models" / org / name
+    # With MODELSCOPE_CACHE set, the volume may still hold what was fetched without it.
+    for cache, own in ((volume.models, volume), (volume.root / "models", Volume(volume.root))):
+        yield from public_names(own, model_id)
+        for version in sorted(versions_of(own, model_id).glob("*")):
+            if version.suffix != ".partial":
+                yield version
+        yield from sorted((cache / "models" / f"{org}--{name}" / "snapshots").glob("*"))
+        yield cache / "hub" / "models" / org / name.replace(".", "___")
+        yield cache / "hub" / "models" / org / name
 
 
 def _huggingface_folders(volume: Volume, model_id: str) -> Iterator[Path]:
     caches = [volume.root / "huggingface-cache" / "hub"]
-    home = os.environ.get("HF_HOME")
-    if home and Path(home).is_relative_to(volume.root):
+    if home := os.environ.get("HF_HOME"):
         caches.append(Path(home) / "hub")
+    if named := os.environ.get("HF_HUB_CACHE"):
+        caches.append(Path(named))
+    # What lies elsewhere would be copied, and is nothing that the volume holds.
+    root = os.path.realpath(volume.root)
+    caches = [cache for cache in caches if Path(os.path.realpath(cache)).is_relative_to(root)]
     for cache in caches:
         folder = cache / f"models--{model_id.replace('/', '--')}" / "snapshots"
         yield from sorted(folder.glob("*"))

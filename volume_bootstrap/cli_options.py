@@ -8,11 +8,9 @@ import typer
 
 from volume_bootstrap.console import set_up_logging
 from volume_bootstrap.errors import ProvisionError
-from volume_bootstrap.layout import Volume, running_python
+from volume_bootstrap.layout import MOUNTS, Volume, running_python
 from volume_bootstrap.maintenance import project_names
 from volume_bootstrap.project import Project, known_projects, read_project
-
-MOUNTS = (Path("/runpod-volume"), Path("/workspace"))
 
 Projects = Annotated[
     list[str], typer.Option("--project", "-p", help="Folder under projects/; repeatable.")
@@ -46,7 +44,7 @@ Quick = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only warnings and errors.")]
 
 
 def begin(volume: str | None, *, verbose: bool, quiet: bool) -> Volume:

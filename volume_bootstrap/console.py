@@ -21,7 +21,7 @@ STDERR = Console(stderr=True, highlight=False, emoji=False)
 
 def set_up_logging(*, verbose: bool, quiet: bool) -> None:
     """Send progress to stderr: decorated on a terminal, one plain line a message elsewhere."""
-    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     handler: logging.Handler
     if STDERR.is_terminal:
         handler = RichHandler(console=STDERR, show_path=False, show_level=False, markup=False)

@@ -14,7 +14,7 @@ from volume_bootstrap.layout import Generation, Volume
 from volume_bootstrap.project import ROOT, Project
 from volume_bootstrap.resolution import Resolution
 from volume_bootstrap.stages import stage
-from volume_bootstrap.uv_tool import Uv, find_uv
+from volume_bootstrap.uv_tool import ASK_AGAIN, Uv, find_uv
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def plan(
     ----------
     variant : by default that of the active generation, else the project's first.
     mirror : address of an index in place of the default one.
-    force : resolve although nothing has changed, and ask indexes again as soon as they say.
+    force : resolve although nothing has changed, and ask the indexes for everything again.
     image_lock : what the image holds: a requirements file of exact pins.
 
     Raises
@@ -107,9 +107,12 @@ def plan(
     logger.info("%s: resolving", project.name)
     try:
         uv = find_uv(uv_cache_of(volume), mirror)
-        if force:
-            uv = replace(uv, cache_control={})
-        resolved = resolution.resolve_groups(uv, groups, image_lock)
+        asking = replace(uv, cache_control=ASK_AGAIN)
+        try:
+            resolved = resolution.resolve_groups(asking if force else uv, groups, image_lock)
+        except ToolError:
+            # What is missing may have been published in the minutes that a page counts as fresh.
+            resolved = resolution.resolve_groups(asking, groups, image_lock)
     except ToolError as error:
         raise DependencyError(
             f"The packages of project {project.name} do not resolve. {error}"

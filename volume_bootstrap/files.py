@@ -11,8 +11,8 @@ from pathlib import Path
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
-"""What renameat2(2) answers where the kernel or the file system cannot exchange two names."""
+_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+"""What renameat2(2), and fsync(2) of a folder, answer where kernel or file system lack them."""
 
 
 def sha256_of(path: Path) -> str:
@@ -70,6 +70,9 @@ def flush_names(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
@@ -125,7 +128,7 @@ def _exchange(one: Path, other: Path) -> bool:
     if renameat2(*names, _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
-    if number in _NO_EXCHANGE:
+    if number in _UNSUPPORTED:
         return False
     raise OSError(number, os.strerror(number), str(one))
 

@@ -9,15 +9,15 @@ import errno
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from volume_bootstrap import adoption, files, versions
+from volume_bootstrap import files, versions
 from volume_bootstrap.errors import ModelError
-from volume_bootstrap.export import Exporter, recipe
+from volume_bootstrap.export import Exporter
 from volume_bootstrap.gathering import Gathered, gather, gathered_before, mark, partial_folder
 from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
+from volume_bootstrap.model_plans import Finding, ModelPlan, look, originals, recipe_of
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import ModelEntry
 from volume_bootstrap.stages import stage
@@ -31,26 +31,6 @@ RUNTIME = "model.onnx"
 """The exported file, beside the weights it comes from."""
 MODELS_AT_ONCE = 3
 FULL = {errno.ENOSPC, errno.EDQUOT}
-
-Action = Literal["keep", "adopt", "download", "export"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlan:
-    """What is to be done for a model, and why; `size_bytes` where it is known without asking."""
-
-    entry: ModelEntry
-    action: Action
-    reason: str
-    size_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """A plan, and the record of the version that serves already, or whose weights do."""
-
-    plan: ModelPlan
-    record: ModelRecord | None = None
 
 
 def plan(
@@ -67,7 +47,7 @@ def plan(
     recorded : models that the volume's manifests tell of.
     force : fetch each model anew, whatever is there.
     """
-    return [_look(volume, entry, recorded, force=force).plan for entry in entries]
+    return [look(volume, entry, recorded, force=force).plan for entry in entries]
 
 
 def provision(
@@ -99,7 +79,7 @@ def provision(
         full.
     """
     stage("verify")
-    findings = [_look(volume, entry, recorded, force=force) for entry in entries]
+    findings = [look(volume, entry, recorded, force=force) for entry in entries]
     records = {
         finding.plan.entry.alias: finding.record
         for finding in findings
@@ -124,71 +104,14 @@ def provision(
     return tuple(records[entry.alias] for entry in entries), bool(missing)
 
 
-def _look(
-    volume: Volume, entry: ModelEntry, recorded: Sequence[ModelRecord], *, force: bool
-) -> _Finding:
-    """Find the least that has to be done for a model."""
-    if force:
-        return _Finding(ModelPlan(entry, "download", "it is to be fetched anew", None))
-    weights: ModelRecord | None = None
-    damaged = ""
-    known = {record.folder for record in recorded}
-    beside = (r for r in versions.records_beside(volume, entry.id) if r.folder not in known)
-    for record in [*recorded, *beside]:
-        if not _holds(record, entry):
-            continue
-        current = versions.refreshed(volume, record)
-        if current is None:
-            damaged = f"{record.folder} is damaged"
-        elif record.export == _recipe(entry, _originals(record)):
-            named = replace(current, alias=entry.alias, task=entry.task, licence=entry.licence)
-            return _Finding(ModelPlan(entry, "keep", "it is whole", _size(record)), named)
-        else:
-            weights = weights or current
-    if weights is not None:
-        reason = "its weights are there, the ONNX file would be another"
-        return _Finding(ModelPlan(entry, "export", reason, _size(weights)), weights)
-    for folder in adoption.candidates(volume, entry):
-        if all((folder / file.path).is_file() for file in entry.files):
-            size = sum((folder / file.path).stat().st_size for file in entry.files)
-            reason = f"{folder} holds it, to be verified" + (f"; {damaged}" if damaged else "")
-            return _Finding(ModelPlan(entry, "adopt", reason, size or None))
-    return _Finding(ModelPlan(entry, "download", damaged or "it is not on the volume", None))
-
-
-def _holds(record: ModelRecord, entry: ModelEntry) -> bool:
-    """Whether a record's original files are those of the entry."""
-    originals = _originals(record)
-    wanted = {file.path: file.sha256 for file in entry.files} or dict.fromkeys(originals)
-    return (
-        (record.id, record.revision) == (entry.id, entry.revision)
-        and bool(originals)
-        and originals.keys() == wanted.keys()
-        and all(digest in {None, originals[path]} for path, digest in wanted.items())
-    )
-
-
-def _originals(record: ModelRecord) -> dict[str, str]:
-    """SHA-256 of what was fetched, by path."""
-    return {file.path: file.sha256 for file in record.files if file.path != record.runtime}
-
-
-def _recipe(entry: ModelEntry, digests: dict[str, str]) -> str | None:
-    return recipe(entry.export, digests) if entry.export else None
-
-
-def _size(record: ModelRecord) -> int:
-    return sum(file.size for file in record.files)
-
-
-def _gather_all(volume: Volume, missing: Sequence[_Finding], *, force: bool) -> list[Gathered]:
+def _gather_all(volume: Volume, missing: Sequence[Finding], *, force: bool) -> list[Gathered]:
     """Bring the files of several models together at once; report each that fails."""
 
-    def gather_one(finding: _Finding) -> Gathered | ModelError:
+    def gather_one(finding: Finding) -> Gathered | ModelError:
         entry = finding.plan.entry
         folder = partial_folder(volume, entry, force=force)
         if finding.plan.action == "export" and finding.record is not None:
-            return _link_originals(volume, finding.record, folder)
+            return _linkoriginals(volume, finding.record, folder)
         try:
             return gather(volume, entry, folder, progress, force=force)
         except ModelError as error:
@@ -213,11 +136,11 @@ def _gather_all(volume: Volume, missing: Sequence[_Finding], *, force: bool) -> 
     return found
 
 
-def _link_originals(volume: Volume, record: ModelRecord, folder: Path) -> Gathered:
+def _linkoriginals(volume: Volume, record: ModelRecord, folder: Path) -> Gathered:
     """Fill a folder with the weights of a version that is there."""
     if (before := gathered_before(folder)) is not None:
         return before
-    digests = _originals(record)
+    digests = originals(record)
     for path in digests:
         files.remove(folder / path)
         files.link_file(volume.models / record.folder / path, folder / path)
@@ -234,7 +157,7 @@ def _finish(
     record = ModelRecord(
         alias=entry.alias, id=entry.id, revision=entry.revision, task=entry.task,
         licence=entry.licence, source=gathered.source, folder="", files=(),
-        runtime=None, parity=None, export=_recipe(entry, digests),
+        runtime=None, parity=None, export=recipe_of(entry, digests),
     )  # fmt: skip
     if entry.export:
         if RUNTIME in digests:

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -15,6 +16,21 @@ def _inside(path: str) -> str:
     if not path or path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"{path!r} is not a relative path that stays inside its folder")
     return path
+
+
+def is_address(url: str) -> bool:
+    """Whether it is an HTTP address with a host, and a port that there can be."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _address(url: str) -> str:
+    if not is_address(url) or re.search(r"\s", url):
+        raise ValueError("it is no address such as https://host.example:8443/folder")
+    return url
 
 
 def _requirement(line: str) -> str:
@@ -33,7 +49,7 @@ ModelId = Annotated[
 ]
 PackageLine = Annotated[str, AfterValidator(_requirement)]
 Variant = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]")]
+HttpUrl = Annotated[str, AfterValidator(_address)]
 
 
 class _Strict(BaseModel):
@@ -140,7 +156,10 @@ class ModelScopeSource(_Strict):
 
 
 class HuggingFaceSource(_Strict):
-    """Hugging Face's hub, or that of HF_ENDPOINT; `id` and `revision` by default the model's."""
+    """Hugging Face's hub, or that of HF_ENDPOINT; `id`, else the model's.
+
+    Without `revision` it is the model's, where the id is, too, and else the main one.
+    """
 
     kind: Literal["huggingface"]
     id: ModelId | None = None

@@ -18,9 +18,11 @@ import tomli_w
 from volume_bootstrap.errors import ToolError
 from volume_bootstrap.runner import run
 
-CACHE_CONTROL = {"api": "max-age=600", "files": "max-age=365000000, immutable"}
+FILES = "max-age=365000000, immutable"
+CACHE_CONTROL = {"api": "max-age=600", "files": FILES}
 """As the public index says of its answers; mirrors often say nothing, and each page and each file's
 metadata would be asked for again in every run."""
+ASK_AGAIN = {"api": "max-age=0", "files": FILES}
 DEFAULT_INDEX = re.compile(r"Base URL of the Python Package Index \(default (?P<url>[^\s)]+)\)")
 NAMED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)=(?P<url>.*)$")
 OWN_VARIABLES = (
@@ -63,7 +65,7 @@ def _index(address: str) -> dict[str, Any]:
 class Uv:
     """The program, where it looks, and what is changed in the environment it runs in.
 
-    `cache_control` is how long the answers of indexes count as fresh, by their own word if empty.
+    `cache_control` is how long the answers of indexes count as fresh.
     """
 
     program: str

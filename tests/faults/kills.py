@@ -81,11 +81,14 @@ def _measure(scene: Scene, target: Target) -> dict[str, float]:
     scene.offer_next(target.kinds)
     moments = [(START, time.perf_counter())]
     with scene.start(target.verb, None, *target.options) as process:
+        lines = []
         for line in process.stderr or ():
+            lines.append(line)
             moments += [(stage, time.perf_counter()) for stage in STAGE.findall(line)]
     if process.returncode:
         raise RuntimeError(
-            f"an undisturbed `{target.verb}` failed with exit code {process.returncode}"
+            f"an undisturbed `{target.verb}` failed with exit code {process.returncode}: "
+            f"{''.join(lines[-20:])}"
         )
     ends = [*(moment for _, moment in moments[1:]), time.perf_counter()]
     durations: dict[str, float] = {}

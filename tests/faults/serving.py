@@ -64,9 +64,17 @@ def hold(volume: Volume) -> None:
 
 
 def _leftovers(volume: Volume) -> list[str]:
-    """What no finished run leaves on a volume; uv minds its own cache."""
+    """What no finished run leaves on a volume; uv minds its own cache.
+
+    Not the drafts of locks: a holder removes them when they are a minute old, since those who wait
+    for it have one, too.
+    """
     partial = [path for path in volume.root.rglob("*.partial*") if ".cache" not in path.parts]
-    metadata = [p for p in volume.metadata.iterdir() if p.suffix != ".json" and p.is_file()]
+    metadata = [
+        path
+        for path in volume.metadata.iterdir()
+        if path.is_file() and path.suffix != ".json" and not path.name.startswith("lock.")
+    ]
     return [str(path.relative_to(volume.root)) for path in [*partial, *metadata]]
 
 

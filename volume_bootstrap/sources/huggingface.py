@@ -31,7 +31,7 @@ def look_up(model: Model) -> list[Wanted]:
         raise SourceError("HF_HUB_OFFLINE is set, so the hub is not asked; unset it.") from error
     except HfHubHTTPError as error:
         raise SourceError(_explain(endpoint, model, error.response.status_code)) from error
-    except (httpx2.HTTPError, *NO_LIST) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, *NO_LIST) as error:
         raise SourceError(
             f"{address_name(endpoint)} on the list of {model.id}: {type(error).__name__}."
         ) from error

@@ -12,8 +12,8 @@ from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import S3Source
 from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener, save_all
-from volume_bootstrap.sources.wanted import Wanted
-from volume_bootstrap.sources.web import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIED
+from volume_bootstrap.sources.wanted import Wanted, address_name, without_credentials
+from volume_bootstrap.sources.web import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIED, end_reading
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -42,18 +42,26 @@ def fetch(
     try:
         # A session of its own: the default one is not for several threads.
         client = boto3.Session().client("s3", endpoint_url=source.endpoint_url, config=config)
+    except (ValueError, botocore.exceptions.BotoCoreError) as error:
+        reason = without_credentials(str(error))
+        raise SourceError(
+            f"s3://{bucket}/{prefix}: {reason}. Check `endpoint_url` in models.yaml and "
+            "the AWS_* variables."
+        ) from error
+    try:
         return save_all(
             wanted, folder, lambda file: _opener(client, bucket, prefix + file.path), progress
         )
     except botocore.exceptions.BotoCoreError as error:
-        raise SourceError(f"s3://{bucket}/{prefix}: {error}") from error
+        reason = without_credentials(str(error))
+        raise SourceError(f"s3://{bucket}/{prefix}: {reason}") from error
 
 
 def _opener(client: Any, bucket: str, key: str) -> Opener:  # noqa: ANN401 - boto3 has no types
     import botocore.exceptions
     import urllib3
 
-    where = f"s3://{bucket}/{key} at {client.meta.endpoint_url}"
+    where = f"s3://{bucket}/{key} at {address_name(client.meta.endpoint_url)}"
     transient = (
         botocore.exceptions.ConnectionError,
         botocore.exceptions.HTTPClientError,
@@ -75,7 +83,8 @@ def _opener(client: Any, bucket: str, key: str) -> Opener:  # noqa: ANN401 - bot
             span = {"Range": f"bytes={start}-"} if start else {}
             answer = client.get_object(Bucket=bucket, Key=key, IfMatch=current, **span)
             with answer["Body"] as stream:
-                yield Body(start, size, current, stream.read)
+                # `stream` is urllib3's response, not boto3's: its close() would end no read.
+                yield Body(start, size, current, stream.read, lambda: end_reading(stream))
         except botocore.exceptions.ClientError as error:
             raise _explained(error, where) from error
         except transient as error:

@@ -75,21 +75,12 @@ class Digest:
         )
 
 
-def is_address(url: str) -> bool:
-    """Whether it is an HTTP address with a host, and a port that there can be."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 def address_name(url: str) -> str:
     """Name an address in messages: without credentials and without a query, which may be signed."""
-    if not is_address(url):
+    try:
+        return f"{urlsplit(url).scheme}://{host_name(url)}{urlsplit(url).path}"
+    except ValueError:
         return "an address that is none"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{host_name(url)}{parts.path}"
 
 
 def host_name(url: str) -> str:

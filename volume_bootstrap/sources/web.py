@@ -9,14 +9,14 @@ import email.utils
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from volume_bootstrap.errors import SourceError
+from volume_bootstrap.project_files import is_address
 from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, address_name, host_name, is_address
+from volume_bootstrap.sources.wanted import BLOCK_BYTES, address_name, host_name
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -103,13 +103,14 @@ def _body(response: requests.Response, url: str, start: int, refused: Callable[[
         return block
 
     def close() -> None:
-        with contextlib.suppress(ValueError, RuntimeError, OSError):  # it is at its end already
-            response.raw.shutdown()
+        end_reading(response.raw)
 
     if (coding := headers.get("Content-Encoding", "identity")) != "identity":
         raise SourceError(f"{where} sends the file as {coding}, which was not asked for.")
     if status == 206:
-        span = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", headers.get("Content-Range", ""))
+        span = re.fullmatch(
+            r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)", headers.get("Content-Range", "")
+        )
         if not span or int(span[1]) != start:
             raise SourceError(f"{where} answers another part of the file than was asked for.")
         return Body(start, int(span[2]) if span[2] != "*" else None, etag, read, close)
@@ -117,6 +118,12 @@ def _body(response: requests.Response, url: str, start: int, refused: Callable[[
     if length and not re.fullmatch(r"[0-9]{1,18}", length):
         raise SourceError(f"{where} answers with a Content-Length that is no number.")
     return Body(0, int(length) if length else None, etag, read, close)
+
+
+def end_reading(raw: urllib3.HTTPResponse) -> None:
+    """End a read that another thread waits in; closing a socket alone would not."""
+    with contextlib.suppress(ValueError, RuntimeError, OSError):  # it is at its end already
+        raw.shutdown()
 
 
 def _wait_s(retry_after: str | None) -> float:
