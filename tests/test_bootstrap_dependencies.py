@@ -609,6 +609,7 @@ def test_nothing_but_links_is_asked_where_pip_is_told_so(
 def test_what_was_published_a_moment_ago_is_found(volume, lock, wheels, tmp_path, monkeypatch):
     """Although an index's pages count as fresh for some minutes."""
     make_wheel(tmp_path / "served", "young", "1.0")
+    volume.root.mkdir()
     monkeypatch.setenv("UV_OFFLINE", "0")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serve(tmp_path / "served") as index:

@@ -109,12 +109,11 @@ def test_each_option_has_its_place():
 
 def test_the_default_index_is_asked_first_where_there_are_others():
     places = Places("https://i", ("https://a", "named=https://b"))
-    control = {"api": "max-age=600"}
-    assert places.indexes(control) == [
-        {"url": "https://i", "cache-control": control},
-        {"url": "https://a", "cache-control": control},
-        {"name": "named", "url": "https://b", "cache-control": control},
-        {"url": "https://i", "default": True, "cache-control": control},
+    assert places.indexes() == [
+        {"url": "https://i"},
+        {"url": "https://a"},
+        {"name": "named", "url": "https://b"},
+        {"url": "https://i", "default": True},
     ]
 
 

@@ -112,3 +112,13 @@ def test_a_link_that_points_elsewhere_is_set_right(models: Path) -> None:
     link.symlink_to("../../gone")
     make_findable(models, MODEL, FILES)
     assert link.samefile(models / "hub" / MODEL)
+
+
+def test_folders_on_the_way_may_be_links(models: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "deep" / "er" / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    (models / "models").symlink_to(elsewhere)
+    make_findable(models, MODEL, FILES)
+    found = models / "models" / MODEL
+    assert found.is_symlink()
+    assert (found / FILES[1]).read_text() == f"{MODEL}/{FILES[1]}"

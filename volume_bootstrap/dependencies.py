@@ -14,7 +14,7 @@ from volume_bootstrap.layout import Generation, Volume
 from volume_bootstrap.project import ROOT, Project
 from volume_bootstrap.resolution import Resolution
 from volume_bootstrap.stages import stage
-from volume_bootstrap.uv_tool import ASK_AGAIN, Uv, find_uv
+from volume_bootstrap.uv_tool import Uv, find_uv, is_offline
 
 logger = logging.getLogger(__name__)
 
@@ -107,10 +107,12 @@ def plan(
     logger.info("%s: resolving", project.name)
     try:
         uv = find_uv(uv_cache_of(volume), mirror)
-        asking = replace(uv, cache_control=ASK_AGAIN)
+        asking = replace(uv, asks_again=not is_offline())
         try:
             resolved = resolution.resolve_groups(asking if force else uv, groups, image_lock)
         except ToolError:
+            if not asking.asks_again:
+                raise
             # What is missing may have been published in the minutes that a page counts as fresh.
             resolved = resolution.resolve_groups(asking, groups, image_lock)
     except ToolError as error:

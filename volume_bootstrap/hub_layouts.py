@@ -11,6 +11,7 @@ With MODELSCOPE_CACHE set to the folder of models, releases look
 Up to 1.37 a file counts as present if ``.msc`` beside it says so, a pickle.
 """
 
+import os
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,12 +39,15 @@ def make_findable(models: Path, model_id: str, paths: Iterable[str]) -> None:
         files.move_file(partial, folder / INDEX)
     org, _, name = model_id.partition("/")
     written = name.replace(".", "___")
-    _link(models / "models" / org / written, f"../../hub/{model_id}")
+    _link(models / "models" / org / written, models / "hub" / model_id)
     if written != name:
-        _link(models / "hub" / org / written, name)
+        _link(models / "hub" / org / written, models / "hub" / model_id)
 
 
-def _link(link: Path, target: str) -> None:
+def _link(link: Path, named: Path) -> None:
+    # Folders on the way may be links themselves: a relative one is read from where they lead.
+    there = Path(os.path.realpath(named.parent)) / named.name
+    target = os.path.relpath(there, os.path.realpath(link.parent))
     if link.is_symlink() and link.readlink() == Path(target):
         return
     if link.exists() and not link.is_symlink():

@@ -18,11 +18,9 @@ import tomli_w
 from volume_bootstrap.errors import ToolError
 from volume_bootstrap.runner import run
 
-FILES = "max-age=365000000, immutable"
-CACHE_CONTROL = {"api": "max-age=600", "files": FILES}
+CACHE_CONTROL = {"api": "max-age=600", "files": "max-age=365000000, immutable"}
 """As the public index says of its answers; mirrors often say nothing, and each page and each file's
 metadata would be asked for again in every run."""
-ASK_AGAIN = {"api": "max-age=0", "files": FILES}
 DEFAULT_INDEX = re.compile(r"Base URL of the Python Package Index \(default (?P<url>[^\s)]+)\)")
 NAMED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)=(?P<url>.*)$")
 OWN_VARIABLES = (
@@ -45,7 +43,7 @@ class Places:
     extra: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
 
-    def indexes(self, cache_control: Mapping[str, str]) -> list[dict[str, Any]]:
+    def indexes(self) -> list[dict[str, Any]]:
         """Return the indexes as uv's settings have them, in the order in which it asks."""
         # Of a version that several indexes have, uv takes the files of the first. It asks the
         # default one last, so that stands first as well: its files are the ones that are whole.
@@ -53,7 +51,7 @@ class Places:
         tables = [_index(address) for address in [*first, *self.extra]]
         if self.default:
             tables.append({**_index(self.default), "default": True})
-        return [{**table, "cache-control": cache_control} for table in tables]
+        return tables
 
 
 def _index(address: str) -> dict[str, Any]:
@@ -65,13 +63,13 @@ def _index(address: str) -> dict[str, Any]:
 class Uv:
     """The program, where it looks, and what is changed in the environment it runs in.
 
-    `cache_control` is how long the answers of indexes count as fresh.
+    `asks_again` is whether indexes are asked although what they said counts as fresh.
     """
 
     program: str
     places: Places
     environment: Mapping[str, str | None]
-    cache_control: Mapping[str, str]
+    asks_again: bool = False
 
     def __call__(
         self, *arguments: str, text: str = "", settings: Mapping[str, Any] | None = None
@@ -90,14 +88,17 @@ class Uv:
         """
         command, *rest = arguments
         tables = {**(settings or {})}
-        tables["index"] = [*tables.get("index", ()), *self.places.indexes(self.cache_control)]
+        # With a word of ours on how long answers are fresh, uv would heed no --refresh.
+        control = {} if self.asks_again else {"cache-control": CACHE_CONTROL}
+        indexes = [{**index, **control} for index in self.places.indexes()]
+        tables["index"] = [*tables.get("index", ()), *indexes]
         tables["no-index"] = self.places == Places(links=self.places.links)
         with tempfile.TemporaryDirectory(prefix="speech-uv-") as folder:
             project = Path(folder, "pyproject.toml")
             project.write_text(tomli_w.dumps({"tool": {"uv": tables}}), encoding="utf-8")
             return run(
                 [self.program, "pip", command, "--project", folder, "--python", sys.executable,
-                 *rest],
+                 *rest, *(["--refresh"] if self.asks_again else [])],
                 {
                     **dict.fromkeys(OWN_VARIABLES),
                     "UV_FIND_LINKS": ",".join(self.places.links) or None,
@@ -173,8 +174,13 @@ def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
     places = places_of(pip, os.environ, default.result())
     if mirror is not None:
         places = replace(places, default=mirror)
-    found_uv = Uv(program, places, uv_environment(pip, os.environ), CACHE_CONTROL)
+    found_uv = Uv(program, places, uv_environment(pip, os.environ))
     return found_uv if cache is None else found_uv.with_cache(cache)
+
+
+def is_offline() -> bool:
+    """Whether uv is told to ask nobody."""
+    return os.environ.get("UV_OFFLINE", "").lower() in {"1", "true", "t", "yes", "y", "on"}
 
 
 def pip_options(config: str) -> dict[str, list[str]]:
