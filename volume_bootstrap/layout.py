@@ -184,7 +184,7 @@ class Manifest:
         return next((m for m in self.models if m.alias == alias), None)
 
 
-def dump(record: Generation | Manifest) -> str:
+def dump(record: Generation | Manifest | ModelRecord) -> str:
     """The record as it stands on the volume."""
     return json.dumps({"format": MANIFEST_FORMAT, **asdict(record)}, indent=2) + "\n"
 
@@ -214,6 +214,18 @@ def read_manifest(path: Path) -> Manifest:
         if model.runtime not in {None, *(f.path for f in model.files)}:
             raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
     return manifest
+
+
+def read_model(path: Path) -> ModelRecord:
+    """Read the record that lies beside a version of a model.
+
+    Raises
+    ------
+    LayoutError
+        The file is missing, damaged, or of another format.
+    """
+    record: ModelRecord = _typed(ModelRecord, _read(path), path)
+    return record
 
 
 def _read(path: Path) -> dict[str, Any]:

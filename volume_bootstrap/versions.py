@@ -4,19 +4,18 @@ A version is a folder that never changes once it has its name, the digest of
 its files: ``hub/<org>/.<name>/<digest>/``. Other tools find it by links.
 """
 
-import json
 import logging
 import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from volume_bootstrap import files
 from volume_bootstrap.hub_layouts import make_findable
 from volume_bootstrap.integrity import Damage
-from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
+from volume_bootstrap.layout import LayoutError, ModelFile, ModelRecord, Volume, dump, read_model
 from volume_bootstrap.sources.wanted import DRAFTS, RECORD
 
 logger = logging.getLogger(__name__)
@@ -48,12 +47,10 @@ def records_beside(volume: Volume, model_id: str) -> list[ModelRecord]:
         if path.parent.suffix == ".partial":
             continue
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            record["files"] = tuple(ModelFile(**file) for file in record["files"])
-            record["folder"] = str(path.parent.relative_to(volume.models))
-            found.append(ModelRecord(**record))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("%s cannot be read: %s. The version beside it is not used.", path, error)
+            folder = str(path.parent.relative_to(volume.models))
+            found.append(replace(read_model(path), folder=folder))
+        except LayoutError as error:
+            logger.warning("%s The version beside it is not used.", error)
     return found
 
 
@@ -76,7 +73,7 @@ def place(volume: Volume, folder: Path, record: ModelRecord) -> ModelRecord:
 
 def note(folder: Path, record: ModelRecord) -> None:
     """Leave a version's record in its folder; where it lies is told by the folder itself."""
-    text = json.dumps(asdict(replace(record, folder="")))
+    text = dump(replace(record, folder=""))
     path = folder / RECORD
     if not path.is_file() or path.read_bytes() != text.encode():
         files.write_text(path, text)
