@@ -196,8 +196,9 @@ def unused(volume: Volume, project: str, keep: int = KEPT) -> list[Generation]:
     before = volume.previous(project).resolve().name
     order = [g for g in found if now and g.id == now.id]
     order += [g for g in found if g.id == before]
-    kept = set(list(dict.fromkeys(g.id for g in [*order, *found]))[:keep])
-    return [g for g in found if g.id not in kept | set(workers(volume))]
+    kept = list(dict.fromkeys(g.id for g in [*order, *found]))[:keep]
+    needed = {*kept, *workers(volume)}
+    return [g for g in found if g.id not in needed]
 
 
 def unreadable(volume: Volume) -> list[Path]:
