@@ -100,7 +100,9 @@ def copy_provisioner(root: Path) -> None:
     root.mkdir()
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "volume_bootstrap", root / "volume_bootstrap", ignore=ignored)
-    shutil.copy(ROOT / "requirements.lock", root)
+    for name in ("requirements.lock", "tests/data/sample.wav"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
 
 
 def fetch(tool: Provisioner) -> float:

@@ -29,7 +29,7 @@ def test_a_volume_is_filled_once(checkout):
     assert "  packages  1 packages in generation " in first.stdout
     assert "tiny: resolving" in first.stderr
     assert (checkout.volume / "samples" / "sample.wav").read_bytes() == b"RIFF"
-    (manifest,) = (checkout.volume / ".metadata").iterdir()
+    (manifest,) = (checkout.volume / ".metadata").glob("*.json")
     assert json.loads(manifest.read_text())["project"] == "tiny"
 
     before = snapshot(checkout.volume)
@@ -99,7 +99,7 @@ def test_a_damaged_sample_is_mended(own_volume):
 
 def test_a_changed_default_rewrites_the_manifest_only(checkout):
     checkout.setup()
-    (manifest,) = (checkout.volume / ".metadata").iterdir()
+    (manifest,) = (checkout.volume / ".metadata").glob("*.json")
     target = checkout.pointer.readlink()
     described = checkout.root / "projects" / "tiny" / "project.yaml"
     described.write_text(
@@ -113,7 +113,7 @@ def test_a_changed_default_rewrites_the_manifest_only(checkout):
 @pytest.mark.parametrize("damage", [b"", b'{"format": 1', b"\xff\xfe\x00"])
 def test_a_damaged_manifest_is_written_anew(checkout, damage):
     checkout.setup()
-    (manifest,) = (checkout.volume / ".metadata").iterdir()
+    (manifest,) = (checkout.volume / ".metadata").glob("*.json")
     content = manifest.read_text()
     manifest.write_bytes(damage)
     done = checkout.setup()

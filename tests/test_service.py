@@ -303,6 +303,7 @@ def test_a_damaged_model_says_how_to_repair_it_before_anything_is_fetched(
 )
 def test_a_damaged_manifest_is_said(make_settings, own_volume, change):
     path = own_volume.manifest("demo")
+    own_volume.manifest_copy("demo").unlink()
     manifest = read_manifest(path)
     text = change if isinstance(change, str) else dump(dataclasses.replace(manifest, **change))
     path.write_text(text)
@@ -312,6 +313,14 @@ def test_a_damaged_manifest_is_said(make_settings, own_volume, change):
     assert "python -m volume_bootstrap setup" in error
     path.write_text(dump(manifest))
     assert "turns" in ask(service, SAMPLE)
+
+
+def test_a_damaged_manifest_is_served_from_its_copy(make_settings, own_volume, caplog):
+    own_volume.manifest("demo").write_text("{")
+    service = start_service(make_settings(own_volume), "demo")
+    assert "turns" in ask(service, SAMPLE)
+    assert "json cannot be read" in caplog.text
+    assert "Its copy serves." in caplog.text
 
 
 def test_an_unknown_model_lists_those_there_are(service):

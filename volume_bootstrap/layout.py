@@ -6,11 +6,14 @@ mounted at /workspace in a pod and at /runpod-volume in a serverless worker.
 """
 
 import json
+import logging
 import sys
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
+
+logger = logging.getLogger(__name__)
 
 MANIFEST_FORMAT = 2
 """Raised when a manifest changes in a way that an older worker would misread."""
@@ -77,6 +80,10 @@ class Volume:
 
     def manifest(self, project: str) -> Path:
         return self.metadata / f"{project}-py{self.python}.json"
+
+    def manifest_copy(self, project: str) -> Path:
+        """A second copy, which serves where the manifest was damaged."""
+        return self.metadata / "copies" / self.manifest(project).name
 
     def projects(self) -> list[str]:
         """Names of the projects that have a manifest for this Python, sorted."""
@@ -214,6 +221,25 @@ def read_manifest(path: Path) -> Manifest:
         if model.runtime not in {None, *(f.path for f in model.files)}:
             raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
     return manifest
+
+
+def manifest_of(volume: Volume, project: str) -> Manifest:
+    """Read a project's manifest, or where that is damaged, its copy.
+
+    Raises
+    ------
+    LayoutError
+        The manifest is missing or damaged, and so is the copy.
+    """
+    try:
+        return read_manifest(volume.manifest(project))
+    except LayoutError as error:
+        try:
+            manifest = read_manifest(volume.manifest_copy(project))
+        except LayoutError:
+            raise error from None
+        logger.warning("%s Its copy serves.", error)
+        return manifest
 
 
 def read_model(path: Path) -> ModelRecord:

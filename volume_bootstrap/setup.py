@@ -147,6 +147,9 @@ def _record(volume: Volume, project: Project, records: tuple[ModelRecord, ...]) 
         # The switch: from here on the worker finds the new models.
         stage("manifest")
         write_text(path, text)
+    copy = volume.manifest_copy(project.name)
+    if not copy.is_file() or copy.read_bytes() != text.encode():
+        write_text(copy, text)
     stage("publish")
     models.publish(volume, records)
     return rewritten

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from volume_bootstrap.layout import LayoutError, Manifest, ModelRecord, Volume, read_manifest
+from volume_bootstrap.layout import LayoutError, Manifest, ModelRecord, Volume, manifest_of
 from worker.errors import InvalidInputError, ModelNotProvisionedError
 from worker.naming import quote
 
@@ -28,7 +28,7 @@ class ModelStore:
             It is missing or damaged.
         """
         try:
-            return read_manifest(self._volume.manifest(self._project))
+            return manifest_of(self._volume, self._project)
         except LayoutError as error:
             raise ModelNotProvisionedError(f"{error} {self.remedy}") from error
 

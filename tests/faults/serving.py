@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from volume_bootstrap.files import sha256_of
-from volume_bootstrap.layout import LayoutError, Volume, read_manifest
+from volume_bootstrap.layout import LayoutError, Volume, manifest_of
 from worker import heartbeat
 from worker.activation import activate
 from worker.errors import StartupError
@@ -40,7 +40,7 @@ def observe(volume: Volume) -> dict[str, Any]:
 
 def _models(volume: Volume) -> dict[str, str]:
     versions = {}
-    for record in read_manifest(volume.manifest(PROJECT)).models:
+    for record in manifest_of(volume, PROJECT).models:
         for file in record.files:
             path = volume.models / record.folder / file.path
             if (found := sha256_of(path)) != file.sha256:
