@@ -78,6 +78,8 @@ def _packages(python: str, rounds: int, folder: Path) -> Result:
             _pin(checkout, text, CHANGED[1][number % len(CHANGED[1])])
             took: dict[str, float] = {}
             for side in ("pip", "tool") if number % 2 else ("tool", "pip"):
+                # Each flushes its own writes, if any: pip leaves two gigabytes to whoever is next.
+                os.sync()
                 if side == "pip":
                     took["pip"] = timed(install, folder)[0]
                 else:

@@ -23,8 +23,8 @@ def _lines(packages: Result, models: Result) -> Iterator[str]:
     )
     rows = (
         ("deps install, no change, s", "no change"),
-        (f"deps install, {packages['changed']} changed: switched, s", "one switched"),
-        ("  ended, the oldest generation removed, s", "one changed"),
+        (f"deps install, {packages['changed']} changed, s", "one switched"),
+        ("  and the oldest generation removed, s", "one changed"),
         ("pip install --target of the same lock, s", "pip"),
     )
     for title, name in rows:
