@@ -16,7 +16,7 @@ from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, Digest, Wanted
 
 logger = logging.getLogger(__name__)
 
-FILES_AT_ONCE = 10
+FILES_AT_ONCE = 8
 ATTEMPTS = 4
 """Attempts in a row that bring little; one that brings more begins the count anew."""
 LITTLE_BYTES = 1 << 20
