@@ -621,3 +621,11 @@ def test_what_was_published_a_moment_ago_is_found(volume, lock, wheels, tmp_path
         make_wheel(tmp_path / "served", "young", "2.0")
         assert install(volume, tiny("young==2.0", imports=("young",)), lock)
         assert active(volume).packages == {"young": "2.0"}
+
+
+def test_damaged_digests_of_bytecode_are_damage(volume, wheels, lock):
+    install(volume, tiny("greeting==1.0"), lock)
+    folder = volume.pointer("tiny").resolve()
+    write_into(folder / "bytecode.sha256", "no digest  greeting/x.pyc\n")
+    (damage,) = damaged_packages(folder, active(volume), quick=False)
+    assert damage.path == folder / "bytecode.sha256"

@@ -11,7 +11,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from volume_bootstrap.dependencies import Plan, uv_cache_of
 from volume_bootstrap.errors import DependencyError, ToolError
 from volume_bootstrap.integrity import damaged_packages, missing_packages
 from volume_bootstrap.layout import Generation, Volume, dump
+from volume_bootstrap.project_files import Group
 from volume_bootstrap.repair import repair_modelscope
 from volume_bootstrap.resolution import Package, Resolution
 from volume_bootstrap.runner import QUIET_ENVIRONMENT, run
@@ -55,17 +56,17 @@ def build(volume: Volume, plan: Plan, *, force: bool = False) -> Generation:
     # it can, and a new one has a name that nobody else writes to.
     for leftover in generations.leftovers(volume):
         shutil.rmtree(leftover, ignore_errors=True)
-    if plan.resolved is None:
+    if plan.resolved is None or plan.uv is None:
         if plan.active is None:
             raise ValueError("a plan without packages to install has an active generation")
         return plan.active
+    uv, resolved = plan.uv.with_cache(volume.uv_cache), plan.resolved
     project = plan.project
     generations.adopt(volume, project.name)
     if not force:
         for generation in generations.of_project(volume, project.name):
             if generation.inputs == plan.inputs and not missing_packages(volume, generation):
                 return generation
-    resolved = plan.resolved
     packages = resolved.versions
     generation = Generation(
         id=f"{files.digest_of(packages)[:12]}-{generations.next_number(volume)}",
@@ -83,7 +84,11 @@ def build(volume: Volume, plan: Plan, *, force: bool = False) -> Generation:
     )
     partial = volume.generations / f"{generation.id}.{secrets.token_hex(4)}.partial"
     try:
-        return _build(volume, generation, plan, partial, force=force)
+        groups = project.groups(plan.variant)
+        _lay(uv, partial, groups, resolved)
+        if force:
+            _mend(uv, partial, groups, resolved, generation)
+        return _prove(volume, generation, uv, partial, resolved, afresh=force)
     except ToolError as error:
         raise DependencyError(
             f"The packages of project {project.name} failed. {error}\n"
@@ -122,31 +127,50 @@ def check(volume: Volume, generation: Generation, *, mirror: str | None = None) 
             ) from error
 
 
-def _build(
-    volume: Volume, generation: Generation, plan: Plan, partial: Path, *, force: bool
+def _lay(uv: Uv, folder: Path, groups: Sequence[Group], resolved: Resolution) -> None:
+    """Lay the packages into a new folder, in the order of their groups."""
+    stage("install")
+    logger.info("installing %d packages", len(resolved.packages))
+    folder.mkdir(parents=True)
+    for step in resolution.install_steps(resolved.packages, groups):
+        _install(uv, folder, step, resolution.private_indexes(groups))
+
+
+def _mend(
+    uv: Uv, folder: Path, groups: Sequence[Group], resolved: Resolution, generation: Generation
+) -> None:
+    """Lay the packages anew where what came out of uv's cache is damaged.
+
+    Files of a generation are links into it, so damage there comes back with each link.
+    """
+    if not (bad := damaged_packages(folder, generation, quick=False)):
+        return
+    names = sorted({damage.owner for damage in bad})
+    logger.warning("uv's cache is damaged; fetching %s anew", ", ".join(names))
+    uv.forget(names)
+    shutil.rmtree(folder)
+    _lay(uv, folder, groups, resolved)
+    if bad := damaged_packages(folder, generation, quick=False):
+        raise DependencyError(
+            f"{bad[0].path.relative_to(folder)} is not what {bad[0].owner} says of its files: "
+            f"{bad[0].problem}. Choose another version of it."
+        )
+
+
+def _prove(
+    volume: Volume,
+    generation: Generation,
+    uv: Uv,
+    partial: Path,
+    resolved: Resolution,
+    *,
+    afresh: bool,
 ) -> Generation:
-    resolved = plan.resolved
-    if resolved is None:
-        raise ValueError("there is nothing to build")
-    uv = find_uv(volume.uv_cache, plan.mirror)
-    logger.info("%s: installing %d packages", generation.project, len(generation.packages))
-    _lay(uv, partial, plan, resolved)
-    if force and (bad := damaged_packages(partial, generation, quick=False)):
-        # Files of a generation are links into uv's cache: damage there comes back with each link.
-        names = sorted({damage.owner for damage in bad})
-        logger.warning("uv's cache is damaged; fetching %s anew", ", ".join(names))
-        uv.forget(names)
-        shutil.rmtree(partial)
-        _lay(uv, partial, plan, resolved)
-        if bad := damaged_packages(partial, generation, quick=False):
-            raise DependencyError(
-                f"{bad[0].path.relative_to(partial)} is not what {bad[0].owner} says of its files: "
-                f"{bad[0].problem}. Choose another version of it."
-            )
+    """Compile what was laid, import it, record it, and give the folder its name."""
     repair_modelscope(partial, volume.models)
     stage("compile")
     now = generations.active(volume, generation.project)
-    compile_folder(partial, None if force or now is None else volume.generations / now.id)
+    compile_folder(partial, None if afresh or now is None else volume.generations / now.id)
     stage("import-check")
     with (
         tempfile.TemporaryDirectory(".partial", "image-", volume.generations) as beside,
@@ -165,15 +189,6 @@ def _build(
     files.flush(partial)
     partial.replace(volume.generations / generation.id)
     return generation
-
-
-def _lay(uv: Uv, folder: Path, plan: Plan, resolved: Resolution) -> None:
-    """Lay the packages into a new folder, in the order of their groups."""
-    stage("install")
-    folder.mkdir(parents=True)
-    groups = plan.project.groups(plan.variant)
-    for step in resolution.install_steps(resolved.packages, groups):
-        _install(uv, folder, step, resolution.private_indexes(groups))
 
 
 def _install(

@@ -39,14 +39,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an install would do; `resolved` is none where the active generation is up to date."""
+    """What an install would do; `resolved` is none where the active generation is up to date.
+
+    `uv` is what it was resolved with: whoever builds asks pip for its configuration no second time.
+    """
 
     project: Project
     variant: str | None
     inputs: str
     active: Generation | None
     resolved: Resolution | None
-    mirror: str | None
+    uv: Uv | None
 
     @property
     def changes(self) -> list[Change]:
@@ -102,7 +105,7 @@ def plan(
         sysconfig.get_config_var("SOABI"),
     )
     if now and now.inputs == inputs and not force and not missing_packages(volume, now):
-        return Plan(project, variant, inputs, now, None, mirror)
+        return Plan(project, variant, inputs, now, None, None)
     stage("resolve")
     logger.info("%s: resolving", project.name)
     try:
@@ -119,7 +122,7 @@ def plan(
         raise DependencyError(
             f"The packages of project {project.name} do not resolve. {error}"
         ) from error
-    return Plan(project, variant, inputs, now, resolved, mirror)
+    return Plan(project, variant, inputs, now, resolved, uv)
 
 
 def resolve(uv: Uv, requirements: str, *options: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from volume_bootstrap.bytecode import CACHE, read_digests
+from volume_bootstrap.bytecode import CACHE, DIGESTS, read_digests
 from volume_bootstrap.layout import Generation, Volume
 
 SHA256 = re.compile(r"^sha256=(?P<digest>[A-Za-z0-9_-]{43})$")
@@ -70,8 +70,12 @@ def damaged_packages(folder: Path, generation: Generation, *, quick: bool) -> li
                 expected.setdefault(folder / relative, []).append(recorded)
                 owners[folder / relative] = name
     if not quick:
-        for relative, digest in read_digests(folder).items():
-            expected[folder / relative] = [_Recorded(None, bytes.fromhex(digest))]
+        try:
+            digests = {path: bytes.fromhex(hex_) for path, hex_ in read_digests(folder).items()}
+        except ValueError as error:
+            found.append(Damage("bytecode", folder / DIGESTS, f"it cannot be read: {error}"))
+            digests = {}
+        expected |= {folder / path: [_Recorded(None, sha256)] for path, sha256 in digests.items()}
     with ThreadPoolExecutor() as pool:
         problems = pool.map(lambda item: _problem(*item, quick=quick), expected.items())
         for path, problem in zip(expected, problems, strict=True):

@@ -111,7 +111,7 @@ def _gather_all(volume: Volume, missing: Sequence[Finding], *, force: bool) -> l
         entry = finding.plan.entry
         folder = partial_folder(volume, entry, force=force)
         if finding.plan.action == "export" and finding.record is not None:
-            return _linkoriginals(volume, finding.record, folder)
+            return _link_originals(volume, finding.record, folder)
         try:
             return gather(volume, entry, folder, progress, force=force)
         except ModelError as error:
@@ -136,7 +136,7 @@ def _gather_all(volume: Volume, missing: Sequence[Finding], *, force: bool) -> l
     return found
 
 
-def _linkoriginals(volume: Volume, record: ModelRecord, folder: Path) -> Gathered:
+def _link_originals(volume: Volume, record: ModelRecord, folder: Path) -> Gathered:
     """Fill a folder with the weights of a version that is there."""
     if (before := gathered_before(folder)) is not None:
         return before
