@@ -170,6 +170,7 @@ def _finish(
         parity = exporter.export(entry.export, folder, folder / RUNTIME)
         digests[RUNTIME] = files.sha256_of(folder / RUNTIME)
         record = replace(record, runtime=RUNTIME, parity=parity)
+    stage("record")
     versions.tidy(folder, list(digests))
     described = tuple(_describe(folder / path, path, digest) for path, digest in digests.items())
     record = replace(record, files=described)
