@@ -7,7 +7,7 @@ BENCH_STAMP := $(BENCH_VENV)/.installed
 BENCH_DATA ?= ../shared/data
 BENCH_TOOLS ?= ../shared/tools
 
-.PHONY: help demo test lint volume faults bench bench-data clean
+.PHONY: help demo test lint volume test-volume faults bench bench-data clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -22,14 +22,19 @@ volume: $(STAMP) ## fill ./volume for the demo; a second time there is nothing t
 	$(BIN)/python -m volume_bootstrap setup --project demo --volume ./volume
 
 demo: volume ## diarize the sample conversation through the RunPod handler
-	SPEECH_VOLUME=volume RUNPOD_LOG_LEVEL=ERROR SPEECH_LOG_LEVEL=WARNING $(BIN)/python -m scripts.demo
+	SPEECH_VOLUME=volume SPEECH_PROJECT=demo RUNPOD_LOG_LEVEL=ERROR SPEECH_LOG_LEVEL=WARNING $(BIN)/python -m scripts.demo
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: volume lint ## lint, types and tests
+# Besides, FunASR and torch, for the tests that run them.
+test-volume: volume
+	index=$$($(BIN)/python -m tests.torch_index) && TORCH_CPU_INDEX=$$index \
+		$(BIN)/python -m volume_bootstrap setup --project demo-funasr --volume ./volume
+
+test: test-volume lint ## lint, types and tests
 	$(BIN)/python -m pytest
 
 faults: volume ## kill, starve and mislead the provisioner; prints what served and what mended it
@@ -49,7 +54,8 @@ $(BENCH_STAMP): requirements-bench.txt
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
-bench: bench-data volume $(BENCH_STAMP) ## measure beside FunASR's own blocks; takes minutes
+bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR and faster-whisper; takes an hour
+	$(BENCH_VENV)/bin/python -m benchmarks.asr --data $(BENCH_DATA)
 	$(BENCH_VENV)/bin/python -m benchmarks.run --data $(BENCH_DATA) --tools $(BENCH_TOOLS)
 
 clean: ## remove what was built

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +12,17 @@ from volume_bootstrap.layout import Volume, read_generation
 
 PEER_PACKAGES = ("funasr", "torch", "kaldi-native-fbank", "numpy", "scipy", "scikit-learn")
 WORKER_PACKAGES = ("onnxruntime", "kaldi-native-fbank", "av", "numpy", "scipy")
+ASR_PACKAGES = ("funasr", "torch", "faster-whisper", "ctranslate2", "kaldi-native-fbank", "numpy")
+"""What recognises speech, on both sides."""
 
 
-def describe(volume: Volume, project: str) -> dict[str, object]:
-    """Describe the machine, the versions on both sides, the state of the source."""
+def describe(
+    volume: Volume,
+    project: str,
+    worker: Sequence[str] = WORKER_PACKAGES,
+    peer: Sequence[str] = PEER_PACKAGES,
+) -> dict[str, object]:
+    """Describe the machine, the versions of packages on each side, the state of the source."""
     generation = read_generation(volume.pointer(project).resolve() / "generation.json")
     packages = generation.image_packages | generation.packages
     return {
@@ -27,9 +35,8 @@ def describe(volume: Volume, project: str) -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1),
         "python": platform.python_version(),
-        "worker_packages": {name: packages[name] for name in WORKER_PACKAGES},
-        "peer_packages": {name: importlib.metadata.version(name) for name in PEER_PACKAGES},
-        "scored_with": f"pyannote.metrics {importlib.metadata.version('pyannote.metrics')}",
+        "worker_packages": {name: packages[name] for name in worker},
+        "peer_packages": {name: importlib.metadata.version(name) for name in peer},
     }
 
 

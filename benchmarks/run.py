@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def main() -> None:
         from benchmarks.score import accuracy
 
         diarization["accuracy"] = {s: accuracy(recordings, out / s) for s in table.SIDES}
+        diarization["scored_with"] = f"pyannote.metrics {version('pyannote.metrics')}"
     diarization["checks"] = {"golden_vad": golden_vad, "embedding_cosine": cosine}
     startup = {"machine": description, **startup}
     diarization = {"machine": description, **diarization}

@@ -83,8 +83,12 @@ class Worker:
 
     def diarize(self, recordings: Sequence[Path], out: Path) -> Pass:
         """Diarize the first recording to warm up, then all; RTTM files go to `out`."""
-        sources = [f"volume://audio/{path.name}" for path in (recordings[0], *recordings)]
-        command = [self.python, "-m", "benchmarks.worker_jobs", *sources]
+        job = {"task": "diarization", "formats": ["json", "rttm"]}
+        jobs = [
+            json.dumps({**job, "audio": f"volume://audio/{path.name}"})
+            for path in (recordings[0], *recordings)
+        ]
+        command = [self.python, "-m", "benchmarks.worker_jobs", *jobs]
         finished = process.run(command, self._environment)
         replies = {
             path.stem: json.loads(line)

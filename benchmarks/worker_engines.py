@@ -8,6 +8,7 @@ The embedding is that of the window of sample.wav.
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from worker.activation import activate, choose_project
@@ -24,34 +25,42 @@ def main(data: Path, start_s: float, window_s: float) -> None:
     activate(settings.layout, project)
 
     from worker.audio import decode
+    from worker.control import JobControl
     from worker.device import choose
     from worker.engines.embedding import SpeakerEmbedding
+    from worker.engines.session import OnnxSession
     from worker.engines.vad import FsmnVad, VadOptions
     from worker.model_cache import ModelCache
     from worker.model_store import ModelStore
     from worker.segments import Window
+    from worker.waveform import SAMPLE_RATE
 
     store = ModelStore(settings.layout, project)
     cache = ModelCache(store, choose(settings.device, settings.num_threads))
     aliases = store.manifest().defaults["diarization"]["models"]
-    vad = FsmnVad(cache.session(store.find("vad", aliases["vad"])))
-    embed = SpeakerEmbedding(cache.session(store.find("embedding", aliases["embedding"])))
+    vad = FsmnVad(cache.get(store.find("vad", aliases["vad"]), OnnxSession))
+    embed = SpeakerEmbedding(cache.get(store.find("embedding", aliases["embedding"]), OnnxSession))
+    control = JobControl()
 
     golden: Golden = json.loads((data / "golden_fsmn_vad.json").read_text())["segments"]
     found: Golden = {}
     for name, settings_ms in golden.items():
-        waveform = decode(data / "audio" / name, max_seconds=settings.max_audio_s).waveform
+        with tempfile.TemporaryDirectory(prefix="speech-bench-") as folder:
+            target = Path(folder) / "samples.f32"
+            audio = decode(data / "audio" / name, target, control, max_seconds=settings.max_audio_s)
+            with audio.waveform as opened:
+                waveform = opened[:]
         found[name] = {
             silence_ms: [
                 (round(s.start * 1000), round(s.end * 1000))
-                for s in vad(waveform, VadOptions(max_end_silence_ms=int(silence_ms)))
+                for s in vad(waveform, VadOptions(max_end_silence_ms=int(silence_ms)), control)
             ]
             for silence_ms in settings_ms
         }
         if name == "sample.wav":
-            start = round(start_s * 16_000)
-            window = waveform[start : start + round(window_s * 16_000)]
-            embedding = embed(window, [Window(0.0, window_s, 0)], window_s)[0].tolist()
+            start = round(start_s * SAMPLE_RATE)
+            window = waveform[start : start + round(window_s * SAMPLE_RATE)]
+            embedding = embed(window, [Window(0.0, window_s, 0)], window_s, control)[0].tolist()
     print(json.dumps({"vad": compare(golden, found), "embedding": embedding}))
 
 

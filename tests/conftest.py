@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VOLUME = Volume(ROOT / "volume")
 DATA = ROOT / "tests" / "data"
 
-activate(VOLUME, "demo")
+# What the demo has, and torch and FunASR besides.
+activate(VOLUME, "demo-funasr")
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +32,15 @@ def volume() -> Volume:
 
 @pytest.fixture
 def own_volume(tmp_path: Path) -> Volume:
-    """A copy of the demo volume that a test may damage."""
+    """A copy of the volume that a test may damage, with the demo alone on it."""
     own = Volume(tmp_path / "volume")
     own.generations.mkdir(parents=True)
     active = VOLUME.pointer("demo").resolve()
     (own.generations / active.name).symlink_to(active)
     own.pointer("demo").symlink_to(f".generations/{active.name}")
+    others = shutil.ignore_patterns("demo-funasr-*", "*sensevoice-tiny-digits")
     for folder in (".metadata", "models", "samples"):
-        shutil.copytree(VOLUME.root / folder, own.root / folder, symlinks=True)
+        shutil.copytree(VOLUME.root / folder, own.root / folder, symlinks=True, ignore=others)
     return own
 
 

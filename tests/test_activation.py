@@ -51,9 +51,9 @@ def test_no_generation_says_how_to_get_one(tmp_path):
         activate(Volume(tmp_path), "demo")
 
 
-def test_the_only_project_is_chosen(volume):
-    assert choose_project(volume, None) == "demo"
-    assert choose_project(volume, "demo") == "demo"
+def test_the_only_project_is_chosen(own_volume):
+    assert choose_project(own_volume, None) == "demo"
+    assert choose_project(own_volume, "demo") == "demo"
 
 
 def test_an_absent_project_names_those_there_are(volume):

@@ -75,6 +75,7 @@ def entry(*sources: object, is_pinned: bool = True, is_listed: bool = True) -> M
         alias="asr",
         id="org/name.1",
         task="asr",
+        engine="funasr",
         licence="MIT",
         files=files if is_listed else [],
         sources=list(sources) or [ModelScopeSource(kind="modelscope")],

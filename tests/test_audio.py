@@ -1,6 +1,9 @@
+import resource
+import tempfile
 import tracemalloc
 import wave
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -9,19 +12,48 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.media import ENCODINGS, Samples, chirp, encode, raw_wav, silent_video, tone
-from worker.audio import SAMPLE_RATE, Audio, decode
-from worker.errors import AudioTooLongError, InvalidInputError, UnsupportedAudioError, WorkerError
+from worker.audio import Audio, decode
+from worker.control import JobControl
+from worker.errors import (
+    AudioTooLargeError,
+    AudioTooLongError,
+    CancelledError,
+    InvalidInputError,
+    UnsupportedAudioError,
+    WorkerError,
+)
+from worker.waveform import SAMPLE_RATE
 
 SAMPLE = Path(__file__).parent / "data" / "sample.wav"
 
 
-def decoded(path: Path, offset: float = 0.0, duration: float | None = None) -> Audio:
-    audio = decode(path, max_seconds=60, offset=offset, duration=duration)
-    assert audio.waveform.dtype == np.float32
-    assert audio.waveform.ndim == 1
-    assert np.abs(audio.waveform).max(initial=0) <= 1
-    assert audio.duration == len(audio.waveform) / SAMPLE_RATE
-    return audio
+def decoded(
+    path: Path,
+    offset: float = 0.0,
+    duration: float | None = None,
+    max_seconds: float = 60,
+    control: JobControl | None = None,
+) -> Audio:
+    """Decode, with the waveform as an array; whatever happens, no file is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "samples.f32"
+        try:
+            audio = decode(
+                path,
+                target,
+                control or JobControl(),
+                max_seconds=max_seconds,
+                offset=offset,
+                duration=duration,
+            )
+        except BaseException:
+            assert not target.exists()
+            raise
+        with audio.waveform as waveform:
+            samples = waveform[:]
+    assert np.abs(samples).max(initial=0) <= 1
+    assert audio.duration == len(samples) / SAMPLE_RATE
+    return replace(audio, waveform=samples)
 
 
 def middle(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -210,33 +242,117 @@ class TestTooLong:
     def test_longer_than_allowed(self, tmp_path, encoding):
         path = encode(tmp_path, encoding, tone(2, 48_000), 48_000)
         with pytest.raises(AudioTooLongError, match=r"at most 1\.5 s .*SPEECH_MAX_AUDIO_S"):
-            decode(path, max_seconds=1.5)
+            decoded(path, max_seconds=1.5)
         with pytest.raises(AudioTooLongError):
-            decode(path, max_seconds=0.5, offset=0.1, duration=1.0)
+            decoded(path, max_seconds=0.5, offset=0.1, duration=1.0)
 
     def test_exactly_as_long_as_allowed(self):
-        assert decode(SAMPLE, max_seconds=30).duration == 30.0
+        assert decoded(SAMPLE, max_seconds=30).duration == 30.0
 
     def test_only_the_stretch_counts(self):
-        assert decode(SAMPLE, max_seconds=1, offset=10, duration=1).duration == 1.0
-        assert decode(SAMPLE, max_seconds=1, offset=29).duration == 1.0
+        assert decoded(SAMPLE, max_seconds=1, offset=10, duration=1).duration == 1.0
+        assert decoded(SAMPLE, max_seconds=1, offset=29).duration == 1.0
 
     @pytest.mark.parametrize("stated_bytes", [0xFFFFFFFF, 0x7FFFFFFF, 0])
     def test_a_stream_of_unknown_length(self, tmp_path, stated_bytes):
         path = raw_wav(tmp_path / "a.wav", bytes(32_000), stated_bytes=stated_bytes)
         assert decoded(path).duration == 1.0
 
-    def test_memory_stays_near_the_waveform(self, tmp_path):
-        path = raw_wav(tmp_path / "a.wav", bytes(2 * 8000 * 300), rate=8000)
+
+class TestTarget:
+    def test_a_file_that_is_there_is_replaced(self, tmp_path):
+        target = tmp_path / "samples.f32"
+        target.write_bytes(b"x" * 10_000_000)
+        with decode(SAMPLE, target, JobControl(), max_seconds=60).waveform as waveform:
+            assert len(waveform) == target.stat().st_size / 4 == 30 * SAMPLE_RATE
+
+    def test_memory_does_not_follow_the_length(self, tmp_path):
+        path = raw_wav(tmp_path / "a.wav", bytes(2 * 8000 * 600), rate=8000)
         decoded(SAMPLE)  # imports
         tracemalloc.start()
         try:
-            audio = decode(path, max_seconds=300)
+            audio = decode(path, tmp_path / "samples.f32", JobControl(), max_seconds=600)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert audio.duration == 300
-        assert peak < 2 * audio.waveform.nbytes
+        audio.waveform.close()
+        assert audio.duration == 600  # 38 MB of samples
+        assert peak < 4e6
+
+    def test_a_disk_without_space(self, tmp_path):
+        target = tmp_path / "samples.f32"
+        target.symlink_to("/dev/full")
+        with pytest.raises(AudioTooLargeError, match=r"disk is full: 0 MB .* takes 230 MB"):
+            decode(SAMPLE, target, JobControl(), max_seconds=60)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_disk_that_fills_up(self, tmp_path):
+        target = tmp_path / "samples.f32"
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, limits[1]))
+        try:
+            with pytest.raises(AudioTooLargeError, match="2 MB of decoded audio are written"):
+                decode(SAMPLE, target, JobControl(), max_seconds=60)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_is_not_there(self, tmp_path):
+        with pytest.raises(FileNotFoundError):
+            decode(SAMPLE, tmp_path / "none" / "samples.f32", JobControl(), max_seconds=60)
+
+
+class CancelledAtCheck(JobControl):
+    """A job that is cancelled while it is looked at for the n-th time."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._left = number
+
+    def check(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.cancel()
+        super().check()
+
+
+class TestControl:
+    @pytest.mark.parametrize(("encoding", "rate"), [("wav_s16", 48_000), ("m4a", 16_000)])
+    @pytest.mark.parametrize(("offset", "duration"), [(0, None), (5, None), (5, 20)])
+    def test_progress_is_reported_where_the_length_is_known(
+        self, tmp_path, encoding, rate, offset, duration
+    ):
+        path = encode(tmp_path, encoding, chirp(40, rate), rate)
+        reports = []
+        control = JobControl(lambda stage, share: reports.append((stage, share)))
+        decoded(path, offset, duration, control=control)
+        assert {stage for stage, _ in reports} == {"decode"}
+        shares = [share for _, share in reports]
+        assert len(shares) >= 5
+        assert shares == sorted(shares)
+        assert shares[0] == 0
+        assert 0.8 < shares[-1] <= 1
+
+    def test_a_guessed_length_is_no_progress(self, tmp_path):
+        path = encode(tmp_path, "mp3", chirp(10, 48_000), 48_000)
+        reports = []
+        decoded(path, control=JobControl(lambda *report: reports.append(report)))
+        assert reports == []
+
+    @pytest.mark.parametrize("number", [1, 20, 50])
+    @pytest.mark.parametrize("encoding", ["wav_s16", "flac", "mp3", "adts", "ogg", "mp4_video"])
+    def test_a_cancelled_job_ends(self, tmp_path, encoding, number):
+        path = encode(tmp_path, encoding, chirp(10, 48_000), 48_000)
+        with pytest.raises(CancelledError):
+            decoded(path, control=CancelledAtCheck(number))
+
+    def test_damage_from_end_to_end_can_be_cancelled(self, tmp_path):
+        path = encode(tmp_path, "m4a", chirp(10, 48_000), 48_000, {"movflags": "faststart"})
+        content = path.read_bytes()
+        start = content.index(b"mdat") + 4
+        path.write_bytes(content[:start] + b"\xff" * (len(content) - start))
+        with pytest.raises(CancelledError):
+            decoded(path, control=CancelledAtCheck(50))
 
 
 class TestBadSamples:
@@ -344,7 +460,7 @@ class TestDamage:
         for _ in range(5):
             decoded(SAMPLE, 1, 1)
             with pytest.raises(AudioTooLongError):
-                decode(SAMPLE, max_seconds=1, duration=2)
+                decoded(SAMPLE, max_seconds=1, duration=2)
             with pytest.raises(UnsupportedAudioError):
                 decoded(text)
         assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -390,7 +506,7 @@ class TestRefused:
     def test_an_absurd_sample_rate(self, tmp_path, rate):
         path = raw_wav(tmp_path / "a.wav", bytes(20_000), rate=rate)
         with pytest.raises(UnsupportedAudioError, match=f"has {rate} samples per second"):
-            decode(path, max_seconds=1, duration=1)
+            decoded(path, max_seconds=1, duration=1)
 
     def test_too_many_channels_to_convert(self, tmp_path):
         path = raw_wav(tmp_path / "a.wav", bytes(20_000), num_channels=200)

@@ -456,6 +456,16 @@ def test_two_releases_of_cuda_are_refused(volume, wheels, lock, needs, words):
         plan(volume, tiny("torch", "onnxruntime-gpu"), image_lock=lock)
 
 
+def test_libraries_that_bear_their_release_stand_beside_another(volume, wheels, lock):
+    make_wheel(wheels, "nvidia-cublas-cu12", "1")
+    make_wheel(wheels, "nvidia-cuda-runtime", "13.0.1")
+    project = tiny("nvidia-cublas-cu12", "nvidia-cuda-runtime")
+    assert plan(volume, project, image_lock=lock).resolved.versions.keys() == {
+        "nvidia-cublas-cu12",
+        "nvidia-cuda-runtime",
+    }
+
+
 def test_a_package_from_an_address_is_installed(volume, wheels, lock):
     (wheel,) = wheels.glob("greeting-2.0*")
     assert install(volume, tiny(f"greeting @ {wheel.as_uri()}"), lock)

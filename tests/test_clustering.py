@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 
 from worker.diarization import clustering
-from worker.diarization.clustering import SpeakerBounds, cluster
+from worker.diarization.clustering import (
+    MERGE_SIMILARITY,
+    SpeakerBounds,
+    find_centroids,
+    normalise,
+    settle,
+)
+
+
+def cluster(embeddings: np.ndarray, bounds: SpeakerBounds) -> np.ndarray:
+    unit = normalise(embeddings)
+    return settle(unit, find_centroids(unit, bounds, MERGE_SIMILARITY))
 
 
 def voices(sizes: list[int], noise: float = 0.06, seed: int = 0) -> np.ndarray:
@@ -69,3 +80,19 @@ def test_a_long_recording_is_thinned_out(monkeypatch):
 def test_identical_and_zero_windows_are_one_speaker():
     assert count(cluster(np.zeros((30, 192), np.float32), SpeakerBounds())) == 1
     assert count(cluster(np.ones((30, 192), np.float32), SpeakerBounds())) == 1
+
+
+def test_windows_of_any_number_are_normalised(monkeypatch):
+    monkeypatch.setattr(clustering, "BLOCK_WINDOWS", 7)
+    embeddings = voices([15, 8])
+    expected = embeddings / np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
+    np.testing.assert_array_equal(normalise(embeddings), expected)
+
+
+def test_settling_leaves_its_arguments_alone():
+    unit = normalise(voices([12]))
+    centroids = np.concatenate([unit[:1], -unit[:1]])  # all windows would leave the second
+    before = unit.copy(), centroids.copy()
+    settle(unit, centroids)
+    np.testing.assert_array_equal(unit, before[0])
+    np.testing.assert_array_equal(centroids, before[1])

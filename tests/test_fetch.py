@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.media_server import MediaServer
+from worker.control import JobControl
 from worker.errors import (
     AudioTooLargeError,
     FetchFailedError,
@@ -73,14 +74,16 @@ def fails(
 ) -> None:
     """Assert that a source fails with a readable message and leaves nothing behind."""
     with pytest.raises(error, match=message) as caught:
-        fetch(source, folder, settings)
+        fetch(source, folder, settings, JobControl())
     assert len(str(caught.value)) < 500
     assert list(folder.iterdir()) == []
 
 
 def test_http(server: MediaServer, folder: Path, settings: Settings) -> None:
-    first = fetch(server.url("/files/a.wav"), folder, settings)
-    second = fetch(server.url("/files/a.wav").replace("http", "HTTP"), folder, settings)
+    first = fetch(server.url("/files/a.wav"), folder, settings, JobControl())
+    second = fetch(
+        server.url("/files/a.wav").replace("http", "HTTP"), folder, settings, JobControl()
+    )
     assert first != second
     assert {first.parent, second.parent} == {folder}
     assert first.read_bytes() == second.read_bytes() == BODY
@@ -116,15 +119,17 @@ def test_the_time_limit_is_that_of_the_settings(
 
 
 def test_volume_files_stay_in_place(volume: Path, folder: Path, settings: Settings) -> None:
-    file = fetch("volume://samples/a.wav", folder, settings)
+    file = fetch("volume://samples/a.wav", folder, settings, JobControl())
     assert file == (volume / "samples" / "a.wav").resolve()
-    assert fetch("volume://samples/inside.wav", folder, settings) == file
-    assert fetch("VOLUME://./samples//a.wav", folder, settings) == file
+    assert fetch("volume://samples/inside.wav", folder, settings, JobControl()) == file
+    assert fetch("VOLUME://./samples//a.wav", folder, settings, JobControl()) == file
     assert list(folder.iterdir()) == []
 
 
 def test_volume_paths_are_literal(folder: Path, settings: Settings) -> None:
-    assert fetch("volume://samples/a%2e b?.wav", folder, settings).read_bytes() == BODY
+    assert (
+        fetch("volume://samples/a%2e b?.wav", folder, settings, JobControl()).read_bytes() == BODY
+    )
 
 
 def test_a_volume_that_is_a_link_itself(
@@ -132,7 +137,7 @@ def test_a_volume_that_is_a_link_itself(
 ) -> None:
     (tmp_path / "mount").symlink_to(volume)
     mounted = settings.model_copy(update={"volume": tmp_path / "mount"})
-    assert fetch("volume://samples/a.wav", folder, mounted).read_bytes() == BODY
+    assert fetch("volume://samples/a.wav", folder, mounted, JobControl()).read_bytes() == BODY
 
 
 @pytest.mark.parametrize(
@@ -186,7 +191,7 @@ def test_volume_paths_that_do_not_exist(path: str, folder: Path, settings: Setti
 def test_volume_files_have_the_size_limit(volume: Path, folder: Path, settings: Settings) -> None:
     file = volume / "samples" / "large.wav"
     file.write_bytes(bytes(1_000_000))
-    assert fetch("volume://samples/large.wav", folder, settings) == file.resolve()
+    assert fetch("volume://samples/large.wav", folder, settings, JobControl()) == file.resolve()
     file.write_bytes(bytes(1_000_001))
     fails("volume://samples/large.wav", AudioTooLargeError, "1 MB", folder, settings)
     fails("volume://samples/empty.wav", UnsupportedAudioError, "empty file", folder, settings)
@@ -196,7 +201,7 @@ def test_volume_files_have_the_size_limit(volume: Path, folder: Path, settings: 
     "head", ["data:audio/wav;base64,", "data:;base64,", "DATA:video/mp4;codecs=avc1;Base64,"]
 )
 def test_data(head: str, folder: Path, settings: Settings) -> None:
-    file = fetch(head + base64.b64encode(BODY).decode(), folder, settings)
+    file = fetch(head + base64.b64encode(BODY).decode(), folder, settings, JobControl())
     assert file.parent == folder
     assert file.read_bytes() == BODY
 
@@ -229,7 +234,7 @@ def test_data_that_is_malformed(
 def test_data_has_the_size_limit(folder: Path, settings: Settings) -> None:
     head = "data:audio/wav;base64,"
     largest = base64.b64encode(bytes(1_000_000)).decode()
-    fetch(head + largest, folder, settings).unlink()
+    fetch(head + largest, folder, settings, JobControl()).unlink()
     larger = base64.b64encode(bytes(1_000_001)).decode()
     fails(head + larger, AudioTooLargeError, "1 MB", folder, settings)
     fails(head, UnsupportedAudioError, "empty file", folder, settings)

@@ -22,7 +22,8 @@ def environment(volume: Path, **more: str) -> dict[str, str]:
     """What a worker sees: nothing of this session's RunPod, SPEECH and MODELSCOPE variables."""
     ours = ("RUNPOD_", "SPEECH_", "MODELSCOPE_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    return {**kept, "SPEECH_VOLUME": str(volume), "SPEECH_DEVICE": "cpu", **more}
+    settings = {"SPEECH_VOLUME": str(volume), "SPEECH_PROJECT": "demo", "SPEECH_DEVICE": "cpu"}
+    return {**kept, **settings, **more}
 
 
 def run(arguments: list[str], env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess:

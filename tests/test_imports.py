@@ -1,6 +1,7 @@
 """The import rules of docs/architecture.md: each layer imports only what lies below it."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,23 +13,50 @@ LAYERS = [
     {"handler"},
     {"worker.runpod_app"},
     {"worker.service"},
-    {"worker.diarization", "worker.fetch", "worker.audio", "worker.formats", "worker.schema"},
-    {"worker.engines", "worker.model_cache", "worker.net"},
+    {
+        "worker.diarization",
+        "worker.transcription",
+        "worker.fetch",
+        "worker.audio",
+        "worker.formats",
+        "worker.schema",
+    },
+    {"worker.engines", "worker.media", "worker.model_cache", "worker.net"},
     {"worker.model_store", "worker.device", "worker.features", "worker.guard"},
     {
         "worker.activation",
+        "worker.control",
         "worker.heartbeat",
         "worker.segments",
         "worker.settings",
         "worker.telemetry",
+        "worker.text",
         "worker.naming",
+        "worker.waveform",
     },
-    {"worker.errors", "volume_bootstrap.layout"},
+    {"worker.errors", "volume_bootstrap.layout", "volume_bootstrap.slim_funasr"},
 ]
 SAME_LAYER = {
     ("worker.model_cache", "worker.engines"),  # it keeps their sessions
 }
-HEAVY = {"torch", "funasr", "onnxruntime", "av", "boto3", "scipy", "kaldi_native_fbank", "runpod"}
+HEAVY = {
+    "av",
+    "boto3",
+    "ctranslate2",
+    "faster_whisper",
+    "funasr",
+    "kaldi_native_fbank",
+    "onnxruntime",
+    "runpod",
+    "scipy",
+    "sentencepiece",
+    "tokenizers",
+    "torch",
+}
+
+
+SHARED = {"volume_bootstrap.layout", "volume_bootstrap.slim_funasr"}
+"""What the worker imports of the provisioner."""
 
 
 def room(module: str) -> str:
@@ -90,10 +118,17 @@ def test_heavy_packages_are_imported_inside_functions(path):
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_of)
-def test_the_worker_knows_only_the_layout_of_the_provisioner(path):
+def test_the_worker_knows_two_modules_of_the_provisioner(path):
     names = imported(ast.parse(path.read_text()), at_import=False)
     rooms = {room(name) for name in names if name.startswith("volume_bootstrap.")}
-    assert rooms <= {"volume_bootstrap.layout"}
+    assert rooms <= SHARED
+
+
+@pytest.mark.parametrize("module", sorted(SHARED))
+def test_what_both_sides_import_needs_the_standard_library_alone(module):
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    top = {name.split(".")[0] for name in imported(ast.parse(path.read_text()), at_import=False)}
+    assert top <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "volume_bootstrap").rglob("*.py")), ids=module_of)

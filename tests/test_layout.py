@@ -36,6 +36,7 @@ MODEL = ModelRecord(
     id="org/name",
     revision=None,
     task="vad",
+    engine=None,
     licence="Apache-2.0",
     source="bundled models/vad",
     folder="hub/org/.name/0123456789ab",
@@ -67,11 +68,11 @@ def test_the_shipped_records_are_whole(volume):
     generation = read_generation(volume.pointer("demo") / "generation.json")
     assert generation.project == "demo"
     assert set(generation.packages).isdisjoint(generation.image_packages)
-    assert {m.task for m in read_manifest(volume.manifest("demo")).models} == {"vad", "embedding"}
+    assert {m.task for m in read_manifest(volume.manifest("demo")).models} == {"vad", "embedding", "asr"}
 
 
 def damaged(record: object, **changes: object) -> str:
-    return json.dumps({"format": 2, **dataclasses.asdict(record), **changes})
+    return json.dumps({"format": 3, **dataclasses.asdict(record), **changes})
 
 
 @pytest.mark.parametrize(
@@ -79,10 +80,10 @@ def damaged(record: object, **changes: object) -> str:
     [
         ("", "cannot be read"),
         (dump(MANIFEST)[:200], "cannot be read"),
-        ("[]", "not of format 2"),
-        ("{}", "not of format 2"),
-        (dump(MANIFEST).replace('"format": 2', '"format": 1'), "not of format 2"),
-        ('{"format": 2}', "damaged"),
+        ("[]", "not of format 3"),
+        ("{}", "not of format 3"),
+        (dump(MANIFEST).replace('"format": 3', '"format": 2'), "not of format 3"),
+        ('{"format": 3}', "damaged"),
         (damaged(MANIFEST, models=None), "damaged"),
         (damaged(MANIFEST, models=["vad"]), "damaged"),
         (damaged(MANIFEST, surprise=1), "damaged.*surprise"),
@@ -97,7 +98,7 @@ def test_a_damaged_manifest_is_named(tmp_path, text, words):
         read_manifest(path)
 
 
-@pytest.mark.parametrize("text", ["\0", '{"format": 2}', damaged(GENERATION, imports=None)])
+@pytest.mark.parametrize("text", ["\0", '{"format": 3}', damaged(GENERATION, imports=None)])
 def test_a_damaged_generation_is_named(tmp_path, text):
     (tmp_path / "generation.json").write_text(text)
     with pytest.raises(LayoutError, match=r"generation\.json"):
@@ -196,8 +197,5 @@ def test_projects_are_those_of_this_python(tmp_path):
 def test_a_model_is_named_with_its_revision():
     assert MODEL.reference == "org/name"
     assert dataclasses.replace(MODEL, revision="v2.0.4").reference == "org/name@v2.0.4"
-    assert MODEL.runtime_file.size == 4
-    with pytest.raises(LayoutError, match="vad has no exported file"):
-        _ = dataclasses.replace(MODEL, runtime=None).runtime_file
     assert MANIFEST.model("vad") == MODEL
     assert MANIFEST.model("asr") is None

@@ -62,6 +62,7 @@ def entry(*files: FileEntry, model_id: str = "org/name", revision: str | None = 
         id=model_id,
         revision=revision,
         task="asr",
+        engine="funasr",
         licence="MIT",
         files=list(files),
         sources=[MODELSCOPE],

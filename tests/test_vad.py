@@ -1,30 +1,45 @@
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import networks
 from worker.audio import decode
+from worker.control import JobControl
 from worker.engines import vad
-from worker.engines.vad import FsmnVad, VadOptions, decide
+from worker.engines.vad import FsmnVad, VadOptions, decide, is_speech
+from worker.errors import CancelledError
 from worker.segments import Segment
+from worker.waveform import Waveform
 
 
 @pytest.fixture(scope="module")
-def fsmn_vad(service) -> FsmnVad:
-    return service._diarizer(service._defaults(), None)[0]._vad
+def fsmn_vad(volume) -> FsmnVad:
+    return networks.vad(volume)
 
 
-def waveform(path: Path) -> np.ndarray:
-    return decode(path, max_seconds=600).waveform
+@pytest.fixture
+def recording(data, tmp_path):
+    """Decode a recording of the tests' data."""
+    opened = []
+
+    def decoded(name: str) -> Waveform:
+        audio = decode(data / name, tmp_path / "samples.f32", JobControl(), max_seconds=600)
+        opened.append(audio.waveform)
+        return audio.waveform
+
+    yield decoded
+    for waveform in opened:
+        waveform.close()
 
 
 @pytest.mark.parametrize("silence_ms", [300, 800])
 @pytest.mark.parametrize("name", ["asr_example_zh.wav", "sample.wav", "vad_example_zh.flac"])
-def test_segments_equal_funasr(fsmn_vad, data, name, silence_ms):
+def test_segments_equal_funasr(fsmn_vad, data, recording, name, silence_ms):
     golden = json.loads((data / "golden_fsmn_vad.json").read_text())["segments"][name]
-    found = fsmn_vad(waveform(data / name), VadOptions(max_end_silence_ms=silence_ms))
+    options = VadOptions(max_end_silence_ms=silence_ms)
+    found = fsmn_vad(recording(name), options, JobControl())
     expected = golden[str(silence_ms)]
     assert len(found) == len(expected)
     for segment, (start_ms, end_ms) in zip(found, expected, strict=True):
@@ -32,38 +47,69 @@ def test_segments_equal_funasr(fsmn_vad, data, name, silence_ms):
         assert abs(segment.end * 1000 - end_ms) <= 10
 
 
-def test_blocks_change_nothing(fsmn_vad, data, monkeypatch):
-    samples = waveform(data / "sample.wav")
-    whole = fsmn_vad.silence_probability(samples)
+def silence_probability(fsmn_vad: FsmnVad, samples) -> np.ndarray:
+    return np.concatenate(list(fsmn_vad.silence_probability(samples, JobControl())))
+
+
+def test_blocks_change_nothing(fsmn_vad, recording, monkeypatch):
+    samples = recording("sample.wav")
+    whole = silence_probability(fsmn_vad, samples)
+    assert len(whole) == 2998
+    np.testing.assert_array_equal(silence_probability(fsmn_vad, samples[:]), whole)
     for frames in (100, 101, 997, len(whole) - 1):
         monkeypatch.setattr(vad, "BLOCK_FRAMES", frames)
-        np.testing.assert_allclose(fsmn_vad.silence_probability(samples), whole, atol=1e-5)
+        np.testing.assert_allclose(silence_probability(fsmn_vad, samples), whole, atol=1e-5)
+
+
+def test_each_block_is_a_step_that_may_be_the_last(fsmn_vad, recording, monkeypatch):
+    monkeypatch.setattr(vad, "BLOCK_FRAMES", 500)
+    samples = recording("sample.wav")
+    reports = []
+
+    def cancel_in_the_middle(stage: str, share: float) -> None:
+        reports.append((stage, share))
+        if share == 0.5:
+            control.cancel()
+
+    control = JobControl(cancel_in_the_middle)
+    with pytest.raises(CancelledError):
+        fsmn_vad(samples, VadOptions(), control)
+    assert reports == [("vad", n / 6) for n in range(4)]
 
 
 @pytest.mark.parametrize("num_samples", [0, 1, 399, 400, 560, 1600])
 def test_short_waveforms_have_no_speech(fsmn_vad, num_samples):
-    assert fsmn_vad(np.zeros(num_samples, np.float32), VadOptions()) == []
+    assert fsmn_vad(np.zeros(num_samples, np.float32), VadOptions(), JobControl()) == []
 
 
-def frames(*runs: tuple[int, float]) -> np.ndarray:
-    """Silence probabilities from runs of (frames, probability)."""
-    return np.concatenate([np.full(n, p, np.float32) for n, p in runs])
+def frames(*runs: tuple[int, bool]) -> list[bool]:
+    """Frames of speech (True) from runs of (frames, speech)."""
+    return [speech for count, speech in runs for _ in range(count)]
 
 
 def test_a_pause_shorter_than_the_limit_does_not_end_a_segment():
-    probability = frames((100, 1), (100, 0), (40, 1), (100, 0), (100, 1))
-    assert len(decide(probability, VadOptions(max_end_silence_ms=800))) == 1
-    assert len(decide(probability, VadOptions(max_end_silence_ms=300))) == 2
+    found = frames((100, False), (100, True), (40, False), (100, True), (100, False))
+    assert len(decide(found, VadOptions(max_end_silence_ms=800))) == 1
+    assert len(decide(found, VadOptions(max_end_silence_ms=300))) == 2
 
 
 def test_a_long_segment_is_cut_without_a_gap():
-    segments = decide(frames((1000, 0)), VadOptions(max_segment_s=3))
+    segments = decide(frames((1000, True)), VadOptions(max_segment_s=3))
     assert segments[0] == Segment(0.0, 3.01)
     assert all(a.end == b.start for a, b in itertools.pairwise(segments))
     assert segments[-1].end == 10.0
 
 
+def test_speech_that_starts_with_the_last_frame():
+    assert decide(frames((100, False), (15, True)), VadOptions()) == [Segment(0.74, 1.15)]
+    assert decide(frames((100, False), (14, True)), VadOptions()) == []
+
+
+def test_no_frames():
+    assert decide([], VadOptions()) == []
+
+
 def test_the_threshold_decides():
-    probability = frames((50, 1), (100, 0.3), (100, 1))
-    assert decide(probability, VadOptions(speech_noise_threshold=0.6)) == []
-    assert len(decide(probability, VadOptions(speech_noise_threshold=0.3))) == 1
+    probability = np.array([0.0, 0.19, 0.21, 0.34, 0.36, 1.0], dtype=np.float32)
+    assert is_speech(probability, 0.6).tolist() == [True, True, False, False, False, False]
+    assert is_speech(probability, 0.3).tolist() == [True, True, True, True, False, False]

@@ -1,7 +1,6 @@
 """Where things lie on a volume, and how its manifests read. Standard library only.
 
-The worker imports this one module of the provisioner; nothing here imports
-another. Every path inside a volume is relative, because the same volume is
+The worker imports this module of the provisioner; nothing here imports another. Every path inside a volume is relative, because the same volume is
 mounted at /workspace in a pod and at /runpod-volume in a serverless worker.
 """
 
@@ -15,7 +14,7 @@ from typing import Any, get_args, get_origin
 
 logger = logging.getLogger(__name__)
 
-MANIFEST_FORMAT = 2
+MANIFEST_FORMAT = 3
 """Raised when a manifest changes in a way that an older worker would misread."""
 
 MOUNTS = (Path("/runpod-volume"), Path("/workspace"))
@@ -136,7 +135,8 @@ class ModelFile:
 class ModelRecord:
     """One model on the volume.
 
-    `folder` is relative to the folder of models. `runtime` is the file that was
+    `engine` is what reads it, where there are several for its task. `folder` is
+    relative to the folder of models. `runtime` is the file that was
     exported for the worker to load; a model without one is loaded from its
     folder. `parity` is the largest absolute difference between it and the
     original network, as measured when it was exported, and `export` a digest of
@@ -147,6 +147,7 @@ class ModelRecord:
     id: str
     revision: str | None
     task: str
+    engine: str | None
     licence: str
     source: str
     folder: str
@@ -159,20 +160,6 @@ class ModelRecord:
     def reference(self) -> str:
         """How results name the model: its id, with the revision where it is known."""
         return f"{self.id}@{self.revision}" if self.revision else self.id
-
-    @property
-    def runtime_file(self) -> ModelFile:
-        """The file that was exported.
-
-        Raises
-        ------
-        LayoutError
-            The model is loaded from its folder.
-        """
-        for file in self.files:
-            if file.path == self.runtime:
-                return file
-        raise LayoutError(f"model {self.alias} has no exported file.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,13 @@ def look(
         if current is None:
             damaged = f"{record.folder} is damaged"
         elif record.export == recipe_of(entry, originals(record)):
-            named = replace(current, alias=entry.alias, task=entry.task, licence=entry.licence)
+            named = replace(
+                current,
+                alias=entry.alias,
+                task=entry.task,
+                engine=entry.engine,
+                licence=entry.licence,
+            )
             return Finding(ModelPlan(entry, "keep", "it is whole", _size(record)), named)
         else:
             weights = weights or current

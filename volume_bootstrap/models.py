@@ -156,7 +156,7 @@ def _finish(
         raise ModelError(f"Model {entry.alias} has no files; name them in models.yaml.")
     record = ModelRecord(
         alias=entry.alias, id=entry.id, revision=entry.revision, task=entry.task,
-        licence=entry.licence, source=gathered.source, folder="", files=(),
+        engine=entry.engine, licence=entry.licence, source=gathered.source, folder="", files=(),
         runtime=None, parity=None, export=recipe_of(entry, digests),
     )  # fmt: skip
     if entry.export:

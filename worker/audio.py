@@ -1,51 +1,21 @@
-"""Audio file -> waveform: probe, decode, down-mix, resample.
+"""Audio file -> waveform: decoded block by block into a file, so that memory stays small."""
 
-FFmpeg's libraries (PyAV) read the file as a stream. Each frame becomes the mean
-of its channels, goes through libswresample to 16 kHz, and is appended to the
-one buffer that the waveform is a view of.
-
-PyAV frees a custom channel layout twice from 17.1 on (mended in 19.1, says its
-changelog): one surround AIFF, CAF or MP4 takes the process down. 17.0 is sound.
-"""
-
-import logging
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.errors import AudioTooLongError, InvalidInputError, UnsupportedAudioError
+from worker.control import JobControl
+from worker.errors import AudioTooLargeError, AudioTooLongError, InvalidInputError
+from worker.media import audio_stream, blocks, open_container, stated_duration
+from worker.waveform import SAMPLE_BYTES, SAMPLE_RATE, Waveform
 
-if TYPE_CHECKING:
-    import av
-
-logger = logging.getLogger(__name__)
-
-SAMPLE_RATE = 16_000
-"""Rate of every waveform in the worker, in Hz."""
-
-DEMUXERS = "aac,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpegts,ogg,w64,wav"
-"""FFmpeg's names of the containers that are read: mov is mp4 and m4a, matroska webm.
-
-A playlist (hls, dash, concat, sdp, …) names other files and hosts, which FFmpeg
-would open: it is refused by its absence here, before FFmpeg reads its content.
-"""
-
-BLOCK_SAMPLES = 65_536
-"""Samples of the source that are down-mixed and resampled at a time."""
-
-MIN_SOURCE_RATE, MAX_SOURCE_RATE = 1000, 768_000
-"""A false rate in a header, such as 1 Hz, would make gigabytes out of one block."""
-
-GUESSED_DURATION = frozenset({"aac", "mp3"})
-"""Containers without a length: FFmpeg guesses it from the bit rate of the first frames."""
-
-ADVICE = "Send wav, flac, mp3, m4a, ogg, webm or mp4 with sound."
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +24,14 @@ class Audio:
 
     Attributes
     ----------
-    waveform : (num_samples,) float32 at 16 kHz, in [-1, 1]
+    waveform : (num_samples,) float32 at 16 kHz, in [-1, 1]; to be closed
     duration : length of `waveform` in seconds
     sample_rate : rate of the source in Hz
     channels : number of channels of the source
     codec : FFmpeg's name of the source's codec, such as ``pcm_s16le`` or ``mp3``
     """
 
-    waveform: NDArray[np.float32]
+    waveform: Waveform
     duration: float
     sample_rate: int
     channels: int
@@ -69,7 +39,13 @@ class Audio:
 
 
 def decode(
-    path: Path, *, max_seconds: float, offset: float = 0.0, duration: float | None = None
+    path: Path,
+    target: Path,
+    control: JobControl,
+    *,
+    max_seconds: float,
+    offset: float = 0.0,
+    duration: float | None = None,
 ) -> Audio:
     """Decode the first-choice audio stream of a file.
 
@@ -79,7 +55,10 @@ def decode(
 
     Parameters
     ----------
-    path : file of any container in `DEMUXERS`
+    path : file of any container in `worker.media.DEMUXERS`
+    target : file that the samples are written to, 230 MB for an hour; replaced where it exists,
+        removed where decoding fails
+    control : gets the stage ``decode`` where the file says how long it is
     max_seconds : longest waveform that is returned
     offset : start of the stretch in seconds, not negative
     duration : length of the stretch in seconds; None: up to the end
@@ -90,15 +69,27 @@ def decode(
         The file is not audio, holds no sound, is encrypted, or nothing in it decodes.
     AudioTooLongError
         The stretch is longer than `max_seconds`.
+    AudioTooLargeError
+        The samples do not fit on the disk.
     InvalidInputError
         `offset` is not inside the audio.
+    CancelledError
+        The job was cancelled.
     """
-    with _open_container(path) as container:
-        stream = _audio_stream(container)
-        if duration is None:
-            _check_stated_duration(container, max_seconds, offset)
-        waveform = _collect(_blocks(_frames(container, stream)), max_seconds, offset, duration)
+    with open_container(path) as container:
+        stream = audio_stream(container)
+        stated = stated_duration(container)
+        if duration is None and stated is not None and stated - offset > max_seconds:
+            # Before hours of it are decoded.
+            raise _too_long(f"lasts {stated - offset:.3f} s", max_seconds)
+        ends = (stated, None if duration is None else offset + duration)
+        end = min((second for second in ends if second is not None), default=None)
+        decoded = _reported(blocks(container, stream, control), end, control)
+        with _created(target) as file:
+            for block in _cut(decoded, max_seconds, offset, duration):
+                file.write(block.data)
         context = stream.codec_context
+        waveform = Waveform(target)
         return Audio(
             waveform=waveform,
             duration=len(waveform) / SAMPLE_RATE,
@@ -108,57 +99,6 @@ def decode(
         )
 
 
-@contextmanager
-def _open_container(path: Path) -> Iterator["av.container.InputContainer"]:
-    import av
-
-    if not path.stat().st_size:
-        message = f"The audio is empty: the file holds 0 bytes. {ADVICE}"
-        raise UnsupportedAudioError(message)
-    with path.open("rb") as file:
-        options = {
-            # FFmpeg gets this one descriptor: neither a name to guess the container from,
-            # nor a protocol to open anything else with, whatever the file refers to.
-            "fd": str(file.fileno()),
-            "protocol_whitelist": "fd",
-            "format_whitelist": DEMUXERS,
-        }
-        try:
-            # Tags are often in another encoding than UTF-8.
-            container = av.open("fd:", container_options=options, metadata_errors="replace")
-        except av.FFmpegError as error:
-            message = (
-                "The file is not audio, is damaged, or is of a kind that is not read "
-                f"(FFmpeg: {error.strerror}). {ADVICE}"
-            )
-            raise UnsupportedAudioError(message) from error
-        with container:
-            yield container
-
-
-def _audio_stream(container: "av.container.InputContainer") -> "av.AudioStream":
-    # FFmpeg's best is one whose parameters it knows already; they may come later in the file.
-    stream = container.streams.best("audio") or next(iter(container.streams.audio), None)
-    if stream is None:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        message = f"The file holds no audio stream (only: {kinds}). {ADVICE}"
-        raise UnsupportedAudioError(message)
-    if stream.codec_context is None:
-        message = f"The codec of the audio stream is unknown or encrypted. {ADVICE}"
-        raise UnsupportedAudioError(message)
-    return stream
-
-
-def _check_stated_duration(
-    container: "av.container.InputContainer", max_seconds: float, offset: float
-) -> None:
-    """Refuse what its header says is too long, before hours of it are decoded."""
-    if container.duration is not None and container.format.name not in GUESSED_DURATION:
-        seconds = container.duration / 1e6 - offset
-        if seconds > max_seconds:
-            raise _too_long(f"lasts {seconds:.3f} s", max_seconds)
-
-
 def _too_long(what: str, max_seconds: float) -> AudioTooLongError:
     return AudioTooLongError(
         f"The audio {what}; at most {max_seconds:g} s are taken (SPEECH_MAX_AUDIO_S). "
@@ -166,114 +106,55 @@ def _too_long(what: str, max_seconds: float) -> AudioTooLongError:
     )
 
 
-def _frames(
-    container: "av.container.InputContainer", stream: "av.AudioStream"
-) -> Iterator["av.AudioFrame"]:
-    """Yield the frames that decode.
-
-    Raises
-    ------
-    UnsupportedAudioError
-        None does, although there is something to decode; or the stream is encrypted.
-    """
-    import av
-
-    num_frames, num_skipped, reason = 0, 0, "the file ends before the first frame"
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)  # None, too, after the demuxer itself has failed
-            if packet is None:
-                break
-            if packet.has_sidedata("encryption_info"):
-                message = "The audio stream is encrypted. Send it without protection."
-                raise UnsupportedAudioError(message)
-            frames = packet.decode()
-        except av.FFmpegError as error:
-            num_skipped, reason = num_skipped + 1, error.strerror
-            continue
-        for frame in frames:
-            if frame.samples:
-                _check_sample_rate(frame.sample_rate)
-                num_frames += 1
-                yield frame
-    if not num_frames and (num_skipped or container.duration):
-        message = f"Nothing in the audio stream can be decoded (FFmpeg: {reason}). {ADVICE}"
-        raise UnsupportedAudioError(message)
-    if num_skipped:
-        logger.warning("skipped %d packets that do not decode: %s", num_skipped, reason)
+@contextmanager
+def _created(target: Path) -> Iterator[BinaryIO]:
+    """Open a new file, which stays only if all goes well."""
+    try:
+        with target.open("wb") as file:
+            yield file
+    except BaseException as error:
+        written = target.stat().st_size / 1e6 if target.exists() else 0
+        target.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise AudioTooLargeError(
+                f"The worker's disk is full: {written:.0f} MB of decoded audio are written, and "
+                f"no more fits; an hour takes {3600 * SAMPLE_RATE * SAMPLE_BYTES / 1e6:.0f} MB. "
+                "Send less at a time, with `offset` and `duration`, or give the endpoint a larger "
+                "container disk."
+            ) from error
+        raise
 
 
-def _check_sample_rate(rate: int) -> None:
-    if not MIN_SOURCE_RATE <= rate <= MAX_SOURCE_RATE:
-        raise UnsupportedAudioError(
-            f"The audio has {rate} samples per second; allowed are {MIN_SOURCE_RATE} to "
-            f"{MAX_SOURCE_RATE}. The file may be damaged. {ADVICE}"
-        )
+def _reported(
+    decoded: Iterator[NDArray[np.float32]], end: float | None, control: JobControl
+) -> Iterator[NDArray[np.float32]]:
+    """Report the progress at each block, where it is known in which second the last one ends."""
+    position = 0
+    for block in decoded:
+        if end:
+            control.update("decode", min(position / SAMPLE_RATE / end, 1.0))
+        yield block
+        position += len(block)
 
 
-def _source(frame: "av.AudioFrame") -> tuple[str, str, int]:
-    return frame.format.name, frame.layout.name, frame.sample_rate
-
-
-def _converted(frames: Iterator["av.AudioFrame"], **target: str | int) -> Iterator["av.AudioFrame"]:
-    """Run frames through libswresample; a source that changes on the way is followed."""
-    import av
-
-    for source, group in groupby(frames, key=_source):
-        try:
-            resampler = av.AudioResampler(**target)
-            for frame in group:
-                yield from resampler.resample(frame)
-            # PyAV flushes a resampler that had nothing to do to [None].
-            yield from filter(None, resampler.resample(None))
-        except av.FFmpegError as error:
-            message = f"Audio as {source} cannot be converted (FFmpeg: {error.strerror}). {ADVICE}"
-            raise UnsupportedAudioError(message) from error
-
-
-def _mono(frame: "av.AudioFrame") -> "av.AudioFrame":
-    """Mean of the channels of a packed float32 frame, as a frame."""
-    import av
-
-    samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
-    # One bad sample would poison every feature frame and embedding that it touches.
-    samples = np.nan_to_num(samples, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    # Not libswresample's down-mix: it weights the channels and drops the LFE.
-    num_channels = samples.shape[1]
-    mean = samples.clip(-1, 1) @ np.full(num_channels, 1 / num_channels, dtype=np.float32)
-    mono = av.AudioFrame.from_ndarray(mean[np.newaxis], format="flt", layout="mono")
-    mono.sample_rate = frame.sample_rate
-    return mono
-
-
-def _blocks(frames: Iterator["av.AudioFrame"]) -> Iterator[NDArray[np.float32]]:
-    """Turn frames of any rate, sample format and layout into blocks of the waveform."""
-    # Packed, because PyAV reads past the planes of a planar frame of 8 channels; large,
-    # because most codecs have frames so short that the work around each one would dominate.
-    packed = _converted(frames, format="flt", frame_size=BLOCK_SAMPLES)
-    for frame in _converted(map(_mono, packed), format="flt", layout="mono", rate=SAMPLE_RATE):
-        yield frame.to_ndarray()[0].clip(-1, 1)  # the filter overshoots at loud edges
-
-
-def _collect(
-    blocks: Iterator[NDArray[np.float32]],
+def _cut(
+    decoded: Iterator[NDArray[np.float32]],
     max_seconds: float,
     offset: float,
     duration: float | None,
-) -> NDArray[np.float32]:
-    """Join the blocks from `offset` on, for `duration` seconds."""
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what lies from `offset` on, for `duration` seconds."""
     start = round(offset * SAMPLE_RATE)
     stop = None if duration is None else start + round(duration * SAMPLE_RATE)
-    max_bytes = round(max_seconds * SAMPLE_RATE) * np.dtype(np.float32).itemsize
-    # Grows in place, where a list of blocks needs twice the memory to be joined.
-    buffer = bytearray()
-    position = 0
-    for block in blocks:
-        buffer += block[max(start - position, 0) : None if stop is None else stop - position].data
+    max_samples = round(max_seconds * SAMPLE_RATE)
+    position = num_samples = 0
+    for block in decoded:
+        stretch = block[max(start - position, 0) : None if stop is None else stop - position]
         position += len(block)
-        if len(buffer) > max_bytes:
+        num_samples += len(stretch)
+        if num_samples > max_samples:
             raise _too_long("is longer", max_seconds)
+        yield stretch
         if stop is not None and position >= stop:
             break
     if start and position <= start:
@@ -281,4 +162,3 @@ def _collect(
             f"audio.offset is {offset:g} s, but the audio lasts {position / SAMPLE_RATE:.3f} s. "
             "The offset has to lie inside the audio."
         )
-    return np.frombuffer(buffer, dtype=np.float32)

@@ -3,8 +3,10 @@
 import contextlib
 import io
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from worker.errors import StartupError
 
@@ -14,12 +16,20 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 
 
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+CGROUP = Path("/sys/fs/cgroup")
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device and the CPU threads that the models may use beside it."""
+    """A device, the CPU threads that the models may use beside it, and the precision of ASR.
+
+    int8 is that of the weights: where it is no faster, the rest stays float32 (CPU) or float16.
+    """
 
     name: str
     threads: int
+    precision: Precision
 
     @property
     def provider(self) -> str:
@@ -30,11 +40,43 @@ class Device:
     def provider_options(self) -> dict[str, str]:
         return {} if self.name == "cpu" else {"device_id": self.name.removeprefix("cuda:")}
 
+    def free_bytes(self) -> int:
+        """Memory that a batch may take: what is free on the GPU, or left to the container."""
+        if self.name != "cpu":
+            import torch
 
-def choose(name: str, threads: int) -> Device:
-    """Turn SPEECH_DEVICE into a device.
+            # What torch holds and does not use counts as free.
+            free, _ = torch.cuda.mem_get_info(self.name)
+            held = torch.cuda.memory_reserved(self.name) - torch.cuda.memory_allocated(self.name)
+            return int(free) + int(held)
+        return min(_available_bytes(), _cgroup_bytes())
+
+
+def _available_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return sys.maxsize
+
+
+def _cgroup_bytes() -> int:
+    """What the container's limit leaves; page cache that can be given up counts as free."""
+    try:
+        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        if limit == "max":
+            return sys.maxsize
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+        stat = (CGROUP / "memory.stat").read_text(encoding="ascii").split()
+        return int(limit) - used + int(stat[stat.index("inactive_file") + 1])
+    except FileNotFoundError:  # no control group of version 2 is mounted here
+        return sys.maxsize
+
+
+def choose(name: str, threads: int, precision: Precision | None = None) -> Device:
+    """Turn SPEECH_DEVICE and SPEECH_PRECISION into a device.
 
     ``auto`` is the first GPU where there is one and this ONNX Runtime can use it, else the CPU.
+    Without a precision it is float16 on a GPU and float32 on a CPU.
 
     Raises
     ------
@@ -46,7 +88,7 @@ def choose(name: str, threads: int) -> Device:
     has_cuda = CUDA_PROVIDER in onnxruntime.get_available_providers()
     has_gpu = any(Path("/dev").glob("nvidia[0-9]*"))
     if name == "cpu" or (name == "auto" and not (has_cuda and has_gpu)):
-        return Device("cpu", threads)
+        return Device("cpu", threads, precision or "float32")
     if not has_cuda:
         raise StartupError(
             f"SPEECH_DEVICE={name}, but the volume's ONNX Runtime {onnxruntime.__version__} has no "
@@ -54,7 +96,8 @@ def choose(name: str, threads: int) -> Device:
             "SPEECH_DEVICE=cpu."
         )
     _load_cuda()
-    return Device(name if name.startswith("cuda:") else "cuda:0", threads)
+    gpu = name if name.startswith("cuda:") else "cuda:0"
+    return Device(gpu, threads, precision or "float16")
 
 
 def _load_cuda() -> None:

@@ -9,7 +9,8 @@
     ├── AudioTooLargeError     AUDIO_TOO_LARGE
     ├── AudioTooLongError      AUDIO_TOO_LONG
     ├── UnsupportedAudioError  UNSUPPORTED_AUDIO
-    └── ModelNotProvisionedError  MODEL_NOT_PROVISIONED
+    ├── ModelNotProvisionedError  MODEL_NOT_PROVISIONED
+    └── CancelledError         CANCELLED
 
 A message says what failed, the value, what is allowed and what to do next. It
 never holds a credential, a host name of the worker or the query of a URL.
@@ -72,6 +73,12 @@ class ModelNotProvisionedError(WorkerError):
     """A model is missing from the volume, or is not what the manifest says."""
 
     code = "MODEL_NOT_PROVISIONED"
+
+
+class CancelledError(WorkerError):
+    """The job was told to end."""
+
+    code = "CANCELLED"
 
 
 class StartupError(Exception):

@@ -6,6 +6,7 @@ import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
+from worker.control import JobControl
 from worker.errors import (
     FetchFailedError,
     ForbiddenUrlError,
@@ -23,7 +24,7 @@ INTERNAL_FOLDERS = frozenset({".cache", ".metadata", "models", "python-deps"})
 HTML_STARTS = (b"<!doctype html", b"<html")
 
 
-def fetch(source: str, folder: Path, settings: Settings) -> Path:
+def fetch(source: str, folder: Path, settings: Settings, control: JobControl) -> Path:
     """Make a source a local file.
 
     Parameters
@@ -37,6 +38,8 @@ def fetch(source: str, folder: Path, settings: Settings) -> Path:
         is left in it after an error.
     settings
         The volume, allowed networks, size and time limits.
+    control
+        Ends a download when the job is cancelled.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def fetch(source: str, folder: Path, settings: Settings) -> Path:
                 if kind == "data":
                     _decode(source, rest, target, max_bytes)
                 else:
-                    _download(source, target, max_bytes, settings)
+                    _download(source, target, max_bytes, settings, control)
                 on_failure.pop_all()
             return target
     raise InvalidInputError(
@@ -130,10 +133,12 @@ def _decode(source: str, rest: str, target: Path, max_bytes: int) -> None:
     target.write_bytes(data)
 
 
-def _download(source: str, target: Path, max_bytes: int, settings: Settings) -> None:
+def _download(
+    source: str, target: Path, max_bytes: int, settings: Settings, control: JobControl
+) -> None:
     """Write what a URL answers with, unless it is a web page."""
     limits = DownloadLimits(max_bytes, settings.fetch_timeout_s)
-    result = download(source, target, Guard(settings.allowed_networks), limits)
+    result = download(source, target, Guard(settings.allowed_networks), limits, control)
     _check_not_empty(source, result.size_bytes)
     with target.open("rb") as file:
         start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -8,15 +8,17 @@ name.
 
 import ipaddress
 import logging
+import math
 import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, urlsplit
 
 import httpcore
 
+from worker.control import JobControl
 from worker.errors import ForbiddenUrlError, InvalidInputError
 from worker.naming import describe_source
 from worker.settings import IPNetwork
@@ -28,6 +30,8 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = {"http": 80, "https": 443}
 HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")
 """A name or an address after IDNA encoding; leaves out zones (``fe80::1%eth0``)."""
+POLL_S = 0.5
+"""How often a silent peer is left to see whether the job was cancelled, in seconds."""
 URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 """What `quote` leaves alone in a URL that may be quoted already."""
 
@@ -136,10 +140,11 @@ def parse_url(url: str) -> httpcore.URL:
 
 
 class Deadline:
-    """A point in time that all waiting together must not pass."""
+    """A point in time that all waiting together must not pass; a cancelled job does not wait on."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, control: JobControl) -> None:
         self._end = time.monotonic() + seconds
+        self._control = control
 
     def remaining(self) -> float:
         """Seconds left; not positive once it has passed."""
@@ -151,6 +156,17 @@ class Deadline:
         if remaining <= 0:
             raise httpcore.ReadTimeout
         return remaining if timeout is None else min(timeout, remaining)
+
+    def wait(self, read: Callable[[float], bytes], timeout: float | None) -> bytes:
+        """Call `read` with short timeouts, until it answers or the timeout or deadline is over."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            self._control.check()
+            try:
+                return read(self.bound(max(0.001, min(POLL_S, end - time.monotonic()))))
+            except httpcore.ReadTimeout:
+                if time.monotonic() >= end or self.remaining() <= 0:
+                    raise
 
 
 class GuardedBackend(httpcore.NetworkBackend):
@@ -195,7 +211,7 @@ class _DeadlineStream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.bound(timeout))
+        return self._deadline.wait(lambda step: self._stream.read(max_bytes, step), timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, self._deadline.bound(timeout))

@@ -1,40 +1,53 @@
-"""Networks that stay loaded on the device between jobs."""
+"""Models that stay loaded on the device between jobs."""
 
 import logging
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 from volume_bootstrap.layout import ModelRecord
 from worker.device import Device
-from worker.engines.session import OnnxSession
 from worker.model_store import ModelStore
 
 logger = logging.getLogger(__name__)
 
+Model = TypeVar("Model")
+
+
+class _Entry:
+    """A model that is loaded once; whoever asks meanwhile waits."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.model: Any = None
+
 
 class ModelCache:
-    """Loads each network once, however many jobs ask for it."""
+    """Loads each model once, however many jobs ask for it; different ones side by side."""
 
     def __init__(self, store: ModelStore, device: Device) -> None:
         self._store = store
         self._device = device
         self._lock = threading.Lock()
-        self._sessions: dict[str, OnnxSession] = {}
+        self._entries: dict[object, _Entry] = {}
 
-    def session(self, record: ModelRecord) -> OnnxSession:
-        """Session of a model; a job that asks while it loads waits.
+    def get(self, record: ModelRecord, load: Callable[[Path, Device], Model]) -> Model:
+        """Return a model, loaded from its exported file or, without one, from its folder.
 
         Raises
         ------
         ModelNotProvisionedError
-            The file on the volume is missing or damaged.
+            A file on the volume is missing or damaged.
         """
-        key = record.runtime_file.sha256
         with self._lock:
-            if key not in self._sessions:
+            entry = self._entries.setdefault((record.files, load), _Entry())
+        with entry.lock:
+            if entry.model is None:
                 started = time.perf_counter()
-                path = self._store.verified(record)
-                self._sessions[key] = OnnxSession(path, self._device)
+                entry.model = load(self._store.verified(record), self._device)
                 elapsed = time.perf_counter() - started
                 logger.info("loaded %s on %s in %.2f s", record.alias, self._device.name, elapsed)
-            return self._sessions[key]
+            model: Model = entry.model
+        return model

@@ -11,6 +11,7 @@ from urllib.parse import quote, urljoin
 
 import httpcore
 
+from worker.control import JobControl
 from worker.errors import (
     AudioTooLargeError,
     FetchFailedError,
@@ -84,7 +85,9 @@ def too_large(source: str, max_bytes: int) -> AudioTooLargeError:
     )
 
 
-def download(url: str, target: Path, guard: Guard, limits: DownloadLimits) -> Download:
+def download(
+    url: str, target: Path, guard: Guard, limits: DownloadLimits, control: JobControl
+) -> Download:
     """Write the body that a URL answers with to `target`.
 
     A failed connection, a broken answer and the statuses 429 and 5xx are tried
@@ -100,8 +103,10 @@ def download(url: str, target: Path, guard: Guard, limits: DownloadLimits) -> Do
         No complete answer came, or its status is not 200.
     AudioTooLargeError
         The body is larger than `limits.max_bytes`.
+    CancelledError
+        The job was cancelled; a connection that is being made is waited for.
     """
-    deadline = Deadline(limits.total_s)
+    deadline = Deadline(limits.total_s, control)
     pauses = iter(limits.pauses_s)
     while True:
         try:

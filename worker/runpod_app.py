@@ -1,17 +1,27 @@
-"""RunPod's side of the worker: an async handler, and the SDK's loop."""
+"""RunPod's side of the worker: an async handler, its progress, and the SDK's loop."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from worker.control import JobControl
 from worker.device import choose
-from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
-from worker.service import Reply, Service
+from worker.replies import Reply
+from worker.service import Service
 from worker.settings import Settings
 from worker.telemetry import job_id
 
-Handler = Callable[[dict[str, Any]], Awaitable[Reply]]
+logger = logging.getLogger(__name__)
+
+Job = dict[str, Any]
+Handler = Callable[[Job], Awaitable[Reply]]
+Post = Callable[[Job, Reply], Awaitable[None]]
+
+PROGRESS_S = 1.0
+"""Least time between two reports of progress."""
+POST_TIMEOUT_S = 5.0
 
 
 def start_service(settings: Settings, project: str) -> Service:
@@ -22,25 +32,65 @@ def start_service(settings: Settings, project: str) -> Service:
     StartupError
         The device that was asked for cannot be used.
     """
-    device = choose(settings.device, settings.num_threads)
-    store = ModelStore(settings.layout, project)
-    service = Service(settings, store, ModelCache(store, device))
+    precision = None if settings.precision == "auto" else settings.precision
+    device = choose(settings.device, settings.num_threads, precision)
+    service = Service(settings, ModelStore(settings.layout, project), device)
     service.preload()
     return service
 
 
-def make_handler(service: Service) -> Handler:
+def make_handler(service: Service, post: Post) -> Handler:
     """Make what the SDK calls for each job.
 
     It is async and works in a thread: a plain function would run on the SDK's
-    event loop and stop it from taking, pinging and cancelling.
+    event loop and stop it from taking, pinging and cancelling. A job that the
+    SDK cancels ends at its next step.
+
+    Parameters
+    ----------
+    post : sends progress of a job to the platform. It is awaited before the next is sent and
+        before the job's result is returned: none can come late and overwrite that.
     """
 
-    async def handler(job: dict[str, Any]) -> Reply:
+    async def handler(job: Job) -> Reply:
         job_id.set(job.get("id"))
-        return await asyncio.to_thread(service.answer, job.get("input"))
+        latest: dict[str, Any] = {}
+
+        def report(stage: str, share: float) -> None:
+            latest.update(stage=stage, progress=round(share, 3))
+
+        control = JobControl(report)
+        work = asyncio.ensure_future(asyncio.to_thread(service.answer, job.get("input"), control))
+        try:
+            sent: dict[str, Any] = {}
+            while not (await asyncio.wait({work}, timeout=PROGRESS_S))[0]:
+                if latest != sent:
+                    sent = dict(latest)
+                    await _post_in_time(post, job, sent)
+            return work.result()
+        except asyncio.CancelledError:
+            control.cancel()
+            raise
 
     return handler
+
+
+async def _post_in_time(post: Post, job: Job, progress: Reply) -> None:
+    try:
+        await asyncio.wait_for(post(job, progress), POST_TIMEOUT_S)
+    except TimeoutError:
+        # The result must not wait for it, and the next report says more.
+        logger.warning("progress could not be posted within %g s", POST_TIMEOUT_S)
+
+
+async def post_progress(job: Job, progress: Reply) -> None:
+    """Tell the platform how far a job is; outside of it there is nobody to tell."""
+    from runpod.http_client import AsyncClientSession
+    from runpod.serverless.modules import rp_http
+
+    if rp_http.JOB_DONE_URL.startswith("http"):
+        async with AsyncClientSession() as session:
+            await rp_http.send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
 
 
 def build_config(settings: Settings, project: str) -> dict[str, Any]:
@@ -51,5 +101,5 @@ def build_config(settings: Settings, project: str) -> dict[str, Any]:
     StartupError
         The device that was asked for cannot be used.
     """
-    handler = make_handler(start_service(settings, project))
+    handler = make_handler(start_service(settings, project), post_progress)
     return {"handler": handler, "concurrency_modifier": lambda _: settings.concurrency}

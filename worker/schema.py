@@ -3,21 +3,17 @@
 import difflib
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from worker.errors import InvalidInputError
+from worker.formats import FORMATS_OF_TASK
 from worker.naming import quote
 
 MAX_SPEAKERS = 100
+
+MAX_AUDIOS = 64
+"""Recordings of one job."""
 
 MAX_SECONDS = 10_000_000
 """Longer than any recording; what lies beyond is a mistake."""
@@ -35,7 +31,11 @@ def _is_unicode(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_is_unicode)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Format = Literal["json", "txt", "rttm"]
+Task = Literal["diarization", "asr", "transcript"]
+Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid"]
+Timestamps = Literal["none", "segment", "word"]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$", description="a code such as en, or auto")]
+Hotword = Annotated[Text, Field(min_length=1, max_length=100)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
 
 
@@ -68,8 +68,8 @@ class DiarizationRequest(_Strict):
     merge_threshold: Finite | None = Field(None, ge=0, le=1)
 
 
-class ModelChoice(_Strict):
-    """Aliases of a task's models."""
+class DiarizationModels(_Strict):
+    """Aliases of the models that tell who spoke when."""
 
     vad: str
     embedding: str
@@ -78,27 +78,66 @@ class ModelChoice(_Strict):
 class DiarizationDefaults(_Strict):
     """``defaults.diarization`` of a project, as its manifest tells."""
 
-    models: ModelChoice
+    models: DiarizationModels
     vad: VadRequest = VadRequest()
     diarization: DiarizationRequest = DiarizationRequest()
 
 
-def _as_source(value: object) -> object:
-    return {"url": value} if isinstance(value, str) else value
+class AsrModels(_Strict):
+    """Aliases of the models that tell what was said; punctuation for those that write none."""
+
+    asr: str
+    punctuation: str | None = None
+
+
+class AsrDefaults(_Strict):
+    """``defaults.asr`` of a project, as its manifest tells."""
+
+    models: AsrModels
+
+
+class ProjectDefaults(_Strict):
+    """``defaults`` of a project; one without `asr` only diarizes."""
+
+    diarization: DiarizationDefaults
+    asr: AsrDefaults | None = None
+
+
+SPEAKER_FIELDS = frozenset({"num_speakers", "min_speakers", "max_speakers", "diarization"})
+TEXT_FIELDS = frozenset({"language", "timestamps", "punctuation", "itn", "hotwords"})
+FOREIGN_FIELDS = {"diarization": TEXT_FIELDS, "asr": SPEAKER_FIELDS, "transcript": frozenset[str]()}
+"""Fields that say nothing to a task: one that is set is a mistake."""
 
 
 class JobRequest(_Strict):
-    """``input`` of a job."""
+    """``input`` of a job; `audio` is a list of one where the job names one."""
 
-    task: Literal["diarization"]
-    audio: Annotated[AudioSource, BeforeValidator(_as_source)]
+    task: Task = "transcript"
+    audio: list[AudioSource] = Field(min_length=1, max_length=MAX_AUDIOS)
     model: Text | None = Field(None, max_length=200)
+    language: Language = "auto"
     num_speakers: SpeakerCount | None = None
     min_speakers: SpeakerCount | None = None
     max_speakers: SpeakerCount | None = None
-    formats: list[Format] = Field(["json"], min_length=1, max_length=3)
+    timestamps: Timestamps | None = None
+    punctuation: bool = True
+    itn: bool = True
+    hotwords: list[Hotword] = Field([], max_length=200)
+    formats: list[Format] = Field(["json"], min_length=1, max_length=6)
     vad: VadRequest = VadRequest()
     diarization: DiarizationRequest = DiarizationRequest()
+
+    @model_validator(mode="after")
+    def _fields_fit_the_task(self) -> Self:
+        if foreign := sorted(self.model_fields_set & FOREIGN_FIELDS[self.task]):
+            raise ValueError(f"{', '.join(foreign)}: of no use to task {self.task!r}; leave it out")
+        allowed = FORMATS_OF_TASK[self.task]
+        if odd := [name for name in self.formats if name not in allowed]:
+            raise ValueError(
+                f"formats: task {self.task!r} gives no {', '.join(odd)}; "
+                f"allowed: {', '.join(allowed)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
@@ -108,6 +147,11 @@ class JobRequest(_Strict):
         if low is not None and high is not None and low > high:
             raise ValueError(f"min_speakers ({low}) is larger than max_speakers ({high})")
         return self
+
+    @property
+    def granularity(self) -> Timestamps:
+        """The finest times that the result has."""
+        return self.timestamps or ("word" if self.task == "transcript" else "segment")
 
 
 def parse(job_input: object) -> JobRequest:
@@ -128,10 +172,18 @@ def parse(job_input: object) -> JobRequest:
             "webhook: not allowed inside input; set it beside input at the top level of the "
             "/run call, where the platform reads it."
         )
+    fields = dict(job_input)
+    audio = fields.get("audio")
+    if "audio" in fields:
+        listed = audio if isinstance(audio, list) else [audio]
+        fields["audio"] = [{"url": a} if isinstance(a, str) else a for a in listed]
     try:
-        return JobRequest.model_validate(job_input)
+        return JobRequest.model_validate(fields)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
+        if not isinstance(audio, list):  # the caller knows of no list
+            for mistake in errors:
+                mistake["loc"] = tuple(part for part in mistake["loc"] if part != 0)
         mistakes = [_describe(e) for e in errors[:MAX_MISTAKES]]
         if len(errors) > MAX_MISTAKES:
             mistakes.append(f"and {len(errors) - MAX_MISTAKES} more")
@@ -155,8 +207,8 @@ def _describe(error: ErrorDetails) -> str:
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     models: dict[tuple[int | str, ...], type[BaseModel]] = {
-        ("audio",): AudioSource,
+        (): JobRequest,
         ("vad",): VadRequest,
         ("diarization",): DiarizationRequest,
     }
-    return list(models.get(location, JobRequest).model_fields)
+    return list(models.get(location, AudioSource).model_fields)

@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 
 
+def label(speaker: int) -> str:
+    """Name of a speaker who has none, such as ``SPEAKER_00``."""
+    return f"SPEAKER_{speaker:02d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of speech, as the VAD finds it."""
 
     start: float
     end: float
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +34,42 @@ class Turn:
 
     @property
     def label(self) -> str:
-        """Name of a speaker who has none, such as ``SPEAKER_00``."""
-        return f"SPEAKER_{self.speaker:02d}"
+        return label(self.speaker)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word as the model wrote it, its punctuation with it and no space around it."""
+
+    text: str
+    start: float
+    end: float
+    speaker: int | None = None
+
+    @property
+    def centre(self) -> float:
+        return (self.start + self.end) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What one speaker said without a break, or a speech segment where no speakers are told.
+
+    words : None where the model gives no word times.
+    language : the language that was found or asked for, such as ``en``.
+    emotion, event : in small letters, such as ``happy`` and ``laughter``.
+    flaw : what went wrong with it, for a reader.
+    """
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] | None = None
+    speaker: int | None = None
+    language: str | None = None
+    emotion: str | None = None
+    event: str | None = None
+    flaw: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

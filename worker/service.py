@@ -1,4 +1,4 @@
-"""One job from request to reply: validate, fetch, decode, diarize, format.
+"""One job from request to reply: validate, fetch, decode, diarize, recognise, format.
 
 Errors become replies here and nowhere else.
 """
@@ -8,44 +8,53 @@ import logging
 import secrets
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from volume_bootstrap.layout import ModelRecord
-from worker import audio, formats
-from worker.diarization.clustering import SpeakerBounds
-from worker.diarization.pipeline import DiarizationOptions, Diarizer
-from worker.engines.embedding import SpeakerEmbedding
-from worker.engines.vad import FsmnVad, VadOptions
-from worker.errors import InvalidInputError, ModelNotProvisionedError, WorkerError
-from worker.fetch import fetch
+from worker import replies
+from worker.control import JobControl
+from worker.device import Device
+from worker.errors import CancelledError, ModelNotProvisionedError, WorkerError
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
-from worker.naming import name_of
-from worker.schema import DiarizationDefaults, JobRequest, parse
-from worker.segments import Turn
+from worker.planning import Plan, Planner
+from worker.recordings import Recording, read_ahead
+from worker.replies import Reply as Reply
+from worker.schema import JobRequest, parse
+from worker.segments import Segment, Turn, Utterance
 from worker.settings import Settings
-from worker.telemetry import Stopwatch
+from worker.transcription import punctuation
+from worker.transcription.transcriber import Engine, Transcriber, Transcript
+from worker.transcription.utterances import build
 
 logger = logging.getLogger(__name__)
 
-Reply = dict[str, Any]
-
 FIRST_JOB_IMPORTS = ("av", "kaldi_native_fbank", "scipy.cluster.hierarchy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A recording and what is known of it."""
+
+    recording: Recording
+    turns: list[Turn]
+    transcript: Transcript | None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.transcript is None or self.transcript.pending == 0
 
 
 class Service:
     """Answers jobs with the models of one project."""
 
-    def __init__(self, settings: Settings, store: ModelStore, cache: ModelCache) -> None:
+    def __init__(self, settings: Settings, store: ModelStore, device: Device) -> None:
         self._settings = settings
-        self._store = store
-        self._cache = cache
-        self._device = threading.Lock()
+        self._device = device
+        self._planner = Planner(store, ModelCache(store, device))
+        self._occupied = threading.Lock()
 
     def preload(self) -> None:
         """Load the default models, and import what the first job would import.
@@ -53,142 +62,145 @@ class Service:
         What is missing is only logged: the worker starts, each job says what to do, and a
         volume that is repaired meanwhile serves the next one.
         """
-        with ThreadPoolExecutor(1) as importer:
-            imports = importer.map(importlib.import_module, FIRST_JOB_IMPORTS)
+        with ThreadPoolExecutor(3) as pool:
+            imports = pool.map(importlib.import_module, FIRST_JOB_IMPORTS)
             try:
-                self._diarizer(self._defaults(), None)
+                tasks = ["diarization", "asr"] if self._planner.defaults().asr else ["diarization"]
+                for _ in pool.map(self._load, tasks):
+                    pass
             except ModelNotProvisionedError as error:
                 logger.error("%s", error.reply)  # noqa: TRY400 - the message says all
             list(imports)  # raises what failed
 
-    def answer(self, job_input: object) -> Reply:
+    def _load(self, task: str) -> None:
+        self._planner.plan(parse({"task": task, "audio": "volume://none"}))
+
+    def answer(self, job_input: object, control: JobControl | None = None) -> Reply:
         """Run one job; never raises."""
         try:
-            return self._run(parse(job_input))
-        except WorkerError as error:
+            request = parse(job_input)
+            outcomes = self._run(request, control or JobControl())
+        except Exception as error:  # noqa: BLE001 - the worker answers, whatever happened
+            return self._refusal(error)
+        if not isinstance(job_input, dict) or not isinstance(job_input["audio"], list):
+            return outcomes[0]
+        return {
+            "results": [
+                {"id": source.id, "ok": "error" not in outcome}
+                | (outcome if "error" in outcome else {"output": outcome})
+                for source, outcome in zip(request.audio, outcomes, strict=True)
+            ]
+        }
+
+    def _run(self, request: JobRequest, control: JobControl) -> list[Reply]:
+        """Answer for each recording of the job, in order."""
+        plan = self._planner.plan(request)
+        transcriber = None
+        if plan.recognition:
+            engine = Engine(
+                plan.recognition.recogniser,
+                plan.recognition.options,
+                self._device,
+                self._occupied,
+            )
+            transcriber = Transcriber(engine, control, len(request.audio))
+        outcomes: list[Reply] = [{} for _ in request.audio]
+        waiting: dict[int, _Work] = {}
+
+        def conclude() -> None:
+            """Answer for the recordings whose last segment was recognised."""
+            for index in [i for i, work in waiting.items() if work.is_complete]:
+                outcomes[index] = self._outcome(request, plan, waiting.pop(index), control)
+
+        with (
+            tempfile.TemporaryDirectory(prefix="speech-job-") as folder,
+            closing(read_ahead(request.audio, Path(folder), self._settings, control)) as recordings,
+        ):
+            for index, recording in enumerate(recordings):
+                if isinstance(recording, WorkerError):
+                    outcomes[index] = self._refusal(recording)
+                    continue
+                try:
+                    turns, segments = self._listen(recording, plan, control)
+                except CancelledError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the other recordings go on
+                    recording.close()
+                    outcomes[index] = self._refusal(error)
+                    continue
+                transcript = None
+                if transcriber:
+                    transcript = transcriber.add(recording.audio.waveform, segments)
+                waiting[index] = _Work(recording, turns, transcript)
+                conclude()
+            if transcriber:
+                transcriber.finish()
+            conclude()
+        return outcomes
+
+    def _listen(
+        self, recording: Recording, plan: Plan, control: JobControl
+    ) -> tuple[list[Turn], list[Segment]]:
+        """Find the speech of a recording, and whose it is where the job asks for it."""
+        waveform, stopwatch = recording.audio.waveform, recording.stopwatch
+        with stopwatch.stage("wait"):
+            self._occupied.acquire()
+        try:
+            with stopwatch.stage("vad"):
+                segments = plan.vad(waveform, plan.vad_options, control)
+            if plan.diarizer is None:
+                return [], segments
+            return plan.diarizer(waveform, segments, plan.diarization, stopwatch, control), segments
+        finally:
+            self._occupied.release()
+
+    def _outcome(self, request: JobRequest, plan: Plan, work: _Work, control: JobControl) -> Reply:
+        """Answer for one recording, and give its disk space back."""
+        recording = work.recording
+        try:
+            utterances = self._utterances(plan, work, control)
+            reply = replies.build(request, plan, recording, work.turns, utterances)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the other recordings go on
+            return self._refusal(error)
+        finally:
+            recording.close()
+        logger.info(
+            "%s: %.1f s of audio, %d turns, %d utterances, in %.2f s",
+            request.task,
+            recording.audio.duration,
+            len(work.turns),
+            len(utterances),
+            recording.stopwatch.total,
+        )
+        return reply
+
+    def _utterances(self, plan: Plan, work: _Work, control: JobControl) -> list[Utterance]:
+        """Punctuate what was said, and give it to the speakers."""
+        transcript, recognition = work.transcript, plan.recognition
+        if transcript is None or recognition is None:
+            return []
+        stopwatch = work.recording.stopwatch
+        stopwatch.seconds["wait"] += transcript.waited_s
+        stopwatch.seconds["asr"] = transcript.seconds
+        spoken = transcript.in_order()
+        if recognition.bare:
+            spoken = punctuation.remove(spoken)
+        elif recognition.punctuator:
+            control.check()
+            with stopwatch.stage("punctuation"), self._occupied:
+                spoken = punctuation.restore(spoken, recognition.punctuator)
+        return build(spoken, work.turns if plan.diarizer else None)
+
+    def _refusal(self, error: Exception) -> Reply:
+        """What a failed job, or one recording of it, is answered."""
+        if isinstance(error, WorkerError):
             logger.warning("%s", error.reply)
             return {"error": error.reply}
-        except Exception:
-            reference = secrets.token_hex(6)
-            logger.exception("internal error %s", reference)
-            return {
-                "error": f"INTERNAL: the worker failed on this job, reference {reference}; the "
-                "worker's log has the details under it. Try again; if it stays, report it."
-            }
-
-    def _run(self, request: JobRequest) -> Reply:
-        stopwatch = Stopwatch()
-        # The options and models come first: nothing is fetched for a job that cannot run.
-        defaults = self._defaults()
-        options = _options(request, defaults)
-        with stopwatch.stage("load"):
-            diarizer, models = self._diarizer(defaults, request.model)
-
-        with tempfile.TemporaryDirectory(prefix="speech-job-") as folder:
-            with stopwatch.stage("fetch"):
-                path = fetch(request.audio.url, Path(folder), self._settings)
-            with stopwatch.stage("decode"):
-                recording = audio.decode(
-                    path,
-                    max_seconds=self._settings.max_audio_s,
-                    offset=request.audio.offset,
-                    duration=request.audio.duration,
-                )
-        with stopwatch.stage("wait"):
-            self._device.acquire()
-        try:
-            turns = diarizer(recording.waveform, options, stopwatch)
-        finally:
-            self._device.release()
-        logger.info(
-            "%s: %.1f s of audio, %d turns, in %.2f s",
-            request.task,
-            recording.duration,
-            len(turns),
-            stopwatch.total,
-        )
-        return _result(request, recording, turns, models, stopwatch)
-
-    def _defaults(self) -> DiarizationDefaults:
-        defaults = self._store.manifest().defaults
-        try:
-            return DiarizationDefaults.model_validate(defaults["diarization"])
-        except (KeyError, TypeError, ValidationError) as error:
-            raise ModelNotProvisionedError(
-                f"the manifest's defaults for diarization are damaged. {self._store.remedy}"
-            ) from error
-
-    def _diarizer(
-        self, defaults: DiarizationDefaults, wanted: str | None
-    ) -> tuple[Diarizer, dict[str, ModelRecord]]:
-        vad = self._store.find("vad", defaults.models.vad)
-        embedding = self._store.find("embedding", defaults.models.embedding, wanted)
-        diarizer = Diarizer(
-            FsmnVad(self._cache.session(vad)), SpeakerEmbedding(self._cache.session(embedding))
-        )
-        return diarizer, {"vad": vad, "embedding": embedding}
-
-
-def _options(request: JobRequest, defaults: DiarizationDefaults) -> DiarizationOptions:
-    """What the job asks for, and what the project says where it does not."""
-    vad = {
-        **defaults.vad.model_dump(exclude_none=True),
-        **request.vad.model_dump(exclude_none=True),
-    }
-    diarization = {
-        **defaults.diarization.model_dump(exclude_none=True),
-        **request.diarization.model_dump(exclude_none=True),
-    }
-    speakers = SpeakerBounds(
-        minimum=request.num_speakers or request.min_speakers or 1,
-        maximum=request.num_speakers or request.max_speakers,
-    )
-    options = DiarizationOptions(vad=VadOptions(**vad), speakers=speakers, **diarization)
-    if options.shift_s > options.window_s:
-        raise InvalidInputError(
-            f"diarization.shift_s: {options.shift_s} is larger than window_s "
-            f"({options.window_s}), which would leave speech out; choose a smaller shift."
-        )
-    return options
-
-
-def _result(
-    request: JobRequest,
-    recording: audio.Audio,
-    turns: Sequence[Turn],
-    models: Mapping[str, ModelRecord],
-    stopwatch: Stopwatch,
-) -> Reply:
-    """Build the reply: plain values only, so that it always serialises."""
-    by_speaker: dict[str, list[Turn]] = {}
-    for turn in turns:
-        by_speaker.setdefault(turn.label, []).append(turn)
-    timings = {**stopwatch.seconds, "total": stopwatch.total}
-    if recording.duration:
-        worked = stopwatch.total - stopwatch.seconds["wait"]
-        timings["rtf"] = worked / recording.duration
-    result: Reply = {
-        "task": request.task,
-        "audio": {
-            "id": request.audio.id,
-            "duration": round(recording.duration, 3),
-            "sample_rate": recording.sample_rate,
-            "channels": recording.channels,
-            "codec": recording.codec,
-        },
-        "speakers": [
-            {
-                "speaker": label,
-                "duration": round(sum(t.duration for t in own), 3),
-                "turns": len(own),
-            }
-            for label, own in by_speaker.items()
-        ],
-        "turns": [{"start": t.start, "end": t.end, "speaker": t.label} for t in turns],
-        "models": {role: record.reference for role, record in models.items()},
-        "timings": {stage: round(seconds, 4) for stage, seconds in timings.items()},
-    }
-    name = request.audio.id or name_of(request.audio.url)
-    if files := formats.render(request.formats, turns, name):
-        result["files"] = files
-    return result
+        reference = secrets.token_hex(6)
+        logger.error("internal error %s", reference, exc_info=error)
+        return {
+            "error": f"INTERNAL: the worker failed on this job, reference {reference}; the "
+            "worker's log has the details under it. Try again; if it stays, report it."
+        }

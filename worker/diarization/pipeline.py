@@ -1,17 +1,22 @@
-"""Waveform -> turns: VAD, windows, embeddings, clusters, turns."""
+"""Waveform and its speech segments -> turns: windows, embeddings, clusters, turns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from worker.diarization.clustering import MERGE_SIMILARITY, SpeakerBounds, cluster
+from worker.control import JobControl
+from worker.diarization.clustering import (
+    MERGE_SIMILARITY,
+    SpeakerBounds,
+    find_centroids,
+    normalise,
+    settle,
+)
 from worker.diarization.turns import build
 from worker.diarization.windows import slide
 from worker.engines.embedding import SpeakerEmbedding
-from worker.engines.vad import FsmnVad, VadOptions
-from worker.segments import Turn
+from worker.segments import Segment, Turn
 from worker.telemetry import Stopwatch
+from worker.waveform import Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,6 @@ class DiarizationOptions:
     merge_threshold : cosine of two centroids above which they are one speaker.
     """
 
-    vad: VadOptions = field(default_factory=VadOptions)
     window_s: float = 1.5
     shift_s: float = 0.75
     merge_threshold: float = MERGE_SIMILARITY
@@ -30,35 +34,49 @@ class DiarizationOptions:
 
 
 class Diarizer:
-    """A VAD and a speaker embedding, joined."""
+    """Tells who speaks in the speech segments of a recording, by a speaker embedding."""
 
-    def __init__(self, vad: FsmnVad, embedding: SpeakerEmbedding) -> None:
-        self._vad = vad
+    def __init__(self, embedding: SpeakerEmbedding) -> None:
         self._embedding = embedding
 
     def __call__(
-        self, waveform: NDArray[np.float32], options: DiarizationOptions, stopwatch: Stopwatch
+        self,
+        waveform: Samples,
+        segments: Sequence[Segment],
+        options: DiarizationOptions,
+        stopwatch: Stopwatch,
+        control: JobControl,
     ) -> list[Turn]:
         """Find the turns of a recording.
 
         Parameters
         ----------
         waveform : (num_samples,) float32, 16 kHz, in [-1, 1]
-        stopwatch : gets the stages vad, embedding and clustering.
+        segments : of speech, in order, as the VAD finds them
+        stopwatch, control : get the stages ``embedding`` and ``clustering``.
 
         Returns
         -------
         Turns in order; none where there is no speech.
+
+        Raises
+        ------
+        CancelledError
+            The job was cancelled.
         """
-        with stopwatch.stage("vad"):
-            segments = self._vad(waveform, options.vad)
         if not segments:
             return []
         with stopwatch.stage("embedding"):
             windows = slide(segments, options.window_s, options.shift_s)
             # (num_windows, dim)
-            embeddings = self._embedding(waveform, windows, options.window_s)
+            embeddings = self._embedding(waveform, windows, options.window_s, control)
         with stopwatch.stage("clustering"):
+            control.update("clustering", 0.0)
+            unit = normalise(embeddings)
+            # (num_speakers, dim): at most two seconds' work, whatever the length
+            centroids = find_centroids(unit, options.speakers, options.merge_threshold)
+            control.update("clustering", 0.5)
             # (num_windows, num_speakers)
-            similarity = cluster(embeddings, options.speakers, options.merge_threshold)
+            similarity = settle(unit, centroids)
+            control.check()
             return build(segments, windows, similarity)

@@ -6,6 +6,7 @@ from itertools import groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.control import JobControl
 from worker.engines.session import OnnxSession
 from worker.features import (
     FRAME_LENGTH_SAMPLES,
@@ -15,6 +16,7 @@ from worker.features import (
     num_frames,
 )
 from worker.segments import Window
+from worker.waveform import SAMPLE_RATE, Samples
 
 DIM = 192
 BATCH_WINDOWS = 8
@@ -30,9 +32,15 @@ class SpeakerEmbedding:
         self._session = session
 
     def __call__(
-        self, waveform: NDArray[np.float32], windows: Sequence[Window], window_s: float
+        self,
+        waveform: Samples,
+        windows: Sequence[Window],
+        window_s: float,
+        control: JobControl,
     ) -> NDArray[np.float32]:
         """Embed each window; batches run across the whole recording.
+
+        Of the recording, no more than a speech segment is in memory at a time.
 
         Parameters
         ----------
@@ -40,17 +48,26 @@ class SpeakerEmbedding:
         windows : in order of their segments
         window_s : length that a shorter window is widened to, around its centre: a second of a
             voice with what surrounds it says more of the speaker than half a second alone.
+        control : gets the stage ``embedding``, a step each batch.
 
         Returns
         -------
         (num_windows, 192) float32, not normalised
+
+        Raises
+        ------
+        CancelledError
+            The job was cancelled.
         """
-        if not windows:
-            return np.empty((0, DIM), dtype=np.float32)
-        length = num_frames(round(window_s * 16_000))
+        embeddings = np.empty((len(windows), DIM), dtype=np.float32)
+        starts = range(0, len(windows), BATCH_WINDOWS)
+        length = num_frames(round(window_s * SAMPLE_RATE))
         centred = (f - f.mean(axis=0) for f in _windows_of_frames(waveform, windows, length))
         batches = (np.stack(batch) for batch in _batched(centred, BATCH_WINDOWS))
-        return np.concatenate(list(self._session.map(batches)))
+        watched = control.watch("embedding", batches, len(starts))
+        for start, output in zip(starts, self._session.map(watched), strict=True):
+            embeddings[start : start + BATCH_WINDOWS] = output
+        return embeddings
 
 
 def _batched(frames: Iterator[Frames], size: int) -> Iterator[list[Frames]]:
@@ -59,13 +76,13 @@ def _batched(frames: Iterator[Frames], size: int) -> Iterator[list[Frames]]:
 
 
 def _windows_of_frames(
-    waveform: NDArray[np.float32], windows: Sequence[Window], length: int
+    waveform: Samples, windows: Sequence[Window], length: int
 ) -> Iterator[Frames]:
     """Log-mel frames of each window: (length, 80), computed once per speech segment."""
     total = num_frames(len(waveform))
     for _, group in groupby(windows, key=lambda window: window.segment):
         # Windows start on the 10 ms grid of the frames.
-        middles = [window.centre * 16_000 / FRAME_SHIFT_SAMPLES for window in group]
+        middles = [window.centre * SAMPLE_RATE / FRAME_SHIFT_SAMPLES for window in group]
         starts = [max(0, min(round(m - (length + 2) / 2), total - length)) for m in middles]
         first, last = starts[0], min(starts[-1] + length, total)
         end = (last - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES

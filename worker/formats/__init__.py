@@ -5,12 +5,25 @@ JSON is not among them: it is the reply itself.
 
 from collections.abc import Sequence
 
-from worker.formats import rttm, txt
-from worker.segments import Turn
+from worker.formats import rttm, srt, textgrid, txt, vtt
+from worker.formats.document import Document
 
-_WRITERS = {"txt": txt.render, "rttm": rttm.render}
+FORMATS_OF_TASK = {
+    "diarization": ("json", "txt", "rttm", "textgrid"),
+    "asr": ("json", "txt", "srt", "vtt", "textgrid"),
+    "transcript": ("json", "txt", "srt", "vtt", "rttm", "textgrid"),
+}
+"""What a job may ask for: no subtitles without text, no RTTM without speakers."""
+
+_WRITERS = {
+    "txt": txt.render,
+    "srt": srt.render,
+    "vtt": vtt.render,
+    "rttm": rttm.render,
+    "textgrid": textgrid.render,
+}
 
 
-def render(formats: Sequence[str], turns: Sequence[Turn], name: str) -> dict[str, str]:
-    """Text of each format but JSON, by its name; `name` names the recording."""
-    return {f: _WRITERS[f](turns, name) for f in formats if f in _WRITERS}
+def render(formats: Sequence[str], document: Document) -> dict[str, str]:
+    """Text of each format but JSON, by its name."""
+    return {f: _WRITERS[f](document) for f in formats if f in _WRITERS}

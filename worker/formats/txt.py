@@ -1,19 +1,26 @@
-"""Plain text: a line per turn, for reading."""
+"""Plain text, for reading: a line per utterance, or per turn where nothing was said in words."""
 
-from collections.abc import Sequence
-
-from worker.segments import Turn
-
-
-def render(turns: Sequence[Turn], name: str) -> str:  # noqa: ARG001
-    """Write a line per turn, such as ``00:06.490 - 00:07.120  SPEAKER_00``."""
-    return "".join(f"{clock(t.start)} - {clock(t.end)}  {t.label}\n" for t in turns)
+from worker.formats.document import Document
+from worker.formats.timeline import clock, milliseconds
+from worker.segments import Turn, Utterance, label
 
 
-def clock(seconds: float) -> str:
+def render(document: Document) -> str:
+    """Write lines such as ``00:06.490 - 00:07.120  SPEAKER_00  Hello?``."""
+    lines = [_line(u) for u in document.utterances] or [_line(t) for t in document.turns]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _line(stretch: Turn | Utterance) -> str:
+    fields = [f"{_short_clock(stretch.start)} - {_short_clock(stretch.end)}"]
+    if stretch.speaker is not None:
+        fields.append(label(stretch.speaker))
+    if isinstance(stretch, Utterance):
+        fields.append(" ".join(stretch.text.split()))
+    return "  ".join(fields)
+
+
+def _short_clock(seconds: float) -> str:
     """Seconds as ``[h:]mm:ss.mmm``."""
-    whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    prefix = f"{hours}:" if hours else ""
-    return f"{prefix}{minute:02d}:{second:02d}.{milliseconds:03d}"
+    hours, _, rest = clock(milliseconds(seconds)).partition(":")
+    return f"{int(hours)}:{rest}" if int(hours) else rest

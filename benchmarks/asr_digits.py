@@ -1,0 +1,79 @@
+"""The clips of digits: the worker beside FunASR, errors in words, texts and times compared."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.asr_score import TAG, furthest, normalised, word_errors
+from benchmarks.asr_sides import AUDIO, AsrWorker, peer
+
+Result = dict[str, Any]
+
+PRECISIONS = ("float32", "int8")
+
+
+def read_transcripts(path: Path) -> dict[str, list[str]]:
+    """Read transcripts.tsv: a file's name, a tab, its words."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {name: text.split() for name, text in (line.split("\t") for line in lines)}
+
+
+def digits(worker: AsrWorker, alias: str, transcripts: dict[str, list[str]]) -> Result:
+    """Recognise the clips, which lie on the worker's volume, in each way.
+
+    FunASR and the worker's engine get whole clips, so that both see the same samples; the service
+    cuts them with its VAD.
+    """
+    clips = [worker.audio / name for name in transcripts]
+    options = {"language": "en", "use_itn": False, "output_timestamp": True}
+    job = {"model": str(worker.folder(alias)), "options": options}
+    funasr = peer("asr_funasr.py", {**job, "recordings": [str(clip) for clip in clips]}).answers
+    expected = list(transcripts.values())
+    result: Result = {
+        "clips": len(clips),
+        "words": sum(map(len, expected)),
+        "word_errors": {"FunASR": _errors(expected, funasr)},
+        "engine_beside_funasr": {},
+    }
+    for precision in PRECISIONS:
+        request = {
+            "task": "asr",
+            "model": alias,
+            "language": "en",
+            "itn": False,
+            "timestamps": "word",
+            "audio": [f"volume://{AUDIO}/{clip.name}" for clip in clips],
+        }
+        (reply,) = worker.run([request], precision).answers
+        served = [_output(one) for one in reply["results"]]
+        engine = worker.script("asr_engine", alias, *map(str, clips), precision=precision).answers
+        result["word_errors"][f"service {precision}"] = _errors(expected, served)
+        result["word_errors"][f"engine {precision}"] = _errors(expected, engine)
+        result["engine_beside_funasr"][precision] = _compared(funasr, engine)
+    return result
+
+
+def _output(result: Result) -> Result:
+    if not result["ok"]:
+        raise RuntimeError(f"the worker failed on a clip: {result['error']}")
+    output: Result = result["output"]
+    return output
+
+
+def _errors(expected: Sequence[Sequence[str]], answers: Sequence[Result]) -> int:
+    pairs = zip(expected, answers, strict=True)
+    return sum(word_errors(words, normalised(answer["text"])) for words, answer in pairs)
+
+
+def _compared(funasr: Sequence[Result], engine: Sequence[Result]) -> Result:
+    """How many texts and counts of words are equal, and how far times lie apart."""
+    pairs = list(zip(funasr, engine, strict=True))
+    same_count = [(a, b) for a, b in pairs if len(a["words"]) == len(b["words"])]
+    return {
+        "same_text": sum(TAG.sub("", a["text"]).strip() == b["text"] for a, b in pairs),
+        "same_number_of_words": len(same_count),
+        "words": sum(len(b["words"]) for _, b in pairs),
+        "furthest_ms": max(
+            (furthest(a["timestamp"], b["timestamp"]) for a, b in same_count), default=None
+        ),
+    }

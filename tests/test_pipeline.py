@@ -1,0 +1,76 @@
+import pytest
+
+from tests import networks
+from worker.audio import decode
+from worker.control import JobControl
+from worker.diarization.clustering import SpeakerBounds
+from worker.diarization.pipeline import DiarizationOptions, Diarizer
+from worker.engines.vad import VadOptions
+from worker.errors import CancelledError
+from worker.segments import Turn
+from worker.telemetry import Stopwatch
+
+SAMPLE_TURNS = [
+    Turn(6.47, 8.13, 0),
+    Turn(8.13, 9.98, 1),
+    Turn(9.98, 10.7, 0),
+    Turn(10.7, 14.24, 1),
+    Turn(14.24, 18.3, 0),
+    Turn(18.3, 21.8, 1),
+    Turn(21.8, 27.99, 0),
+    Turn(27.99, 29.98, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def diarizer(volume) -> Diarizer:
+    return Diarizer(networks.embedding(volume))
+
+
+@pytest.fixture(scope="module")
+def waveform(data, tmp_path_factory):
+    target = tmp_path_factory.mktemp("sample") / "samples.f32"
+    with decode(data / "sample.wav", target, JobControl(), max_seconds=60).waveform as samples:
+        yield samples
+
+
+@pytest.fixture(scope="module")
+def segments(volume, waveform):
+    return networks.vad(volume)(waveform, VadOptions(), JobControl())
+
+
+def test_the_turns_of_the_sample(diarizer, waveform, segments):
+    stopwatch = Stopwatch()
+    turns = diarizer(waveform, segments, DiarizationOptions(), stopwatch, JobControl())
+    assert turns == SAMPLE_TURNS
+    assert list(stopwatch.seconds) == ["embedding", "clustering"]
+
+
+def test_an_array_gives_the_same_turns(diarizer, waveform, segments):
+    turns = diarizer(waveform[:], segments, DiarizationOptions(), Stopwatch(), JobControl())
+    assert turns == SAMPLE_TURNS
+
+
+def test_no_speech(diarizer, waveform):
+    assert diarizer(waveform, [], DiarizationOptions(), Stopwatch(), JobControl()) == []
+
+
+def test_a_known_number_of_speakers(diarizer, waveform, segments):
+    options = DiarizationOptions(speakers=SpeakerBounds(1, 1))
+    turns = diarizer(waveform, segments, options, Stopwatch(), JobControl())
+    assert {turn.speaker for turn in turns} == {0}
+
+
+@pytest.mark.parametrize("step", [("embedding", 0.0), ("clustering", 0.0), ("clustering", 0.5)])
+def test_a_cancelled_job_ends_at_its_next_step(diarizer, waveform, segments, step):
+    reports = []
+
+    def cancel_at_step(stage: str, share: float) -> None:
+        reports.append((stage, share))
+        if (stage, share) == step:
+            control.cancel()
+
+    control = JobControl(cancel_at_step)
+    with pytest.raises(CancelledError):
+        diarizer(waveform, segments, DiarizationOptions(), Stopwatch(), control)
+    assert reports[-1] == step

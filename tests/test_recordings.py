@@ -1,0 +1,64 @@
+"""Recordings are read in order, ahead of the work, and leave nothing behind."""
+
+import contextlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.media_server import MediaServer
+from worker.control import JobControl
+from worker.errors import CancelledError, WorkerError
+from worker.recordings import AHEAD, Recording, read_ahead
+from worker.schema import AudioSource
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "sample.wav").symlink_to(data / "sample.wav")
+    with MediaServer(folder) as running:
+        yield running
+
+
+def sources(*urls: str) -> list[AudioSource]:
+    return [AudioSource(url=url) for url in urls]
+
+
+def test_each_comes_in_order_or_its_error(server, tmp_path, make_settings):
+    good, missing = server.url("/files/sample.wav"), server.url("/missing.wav")
+    urls = sources(good, missing, "volume://samples/sample.wav", "ftp://x/y.wav", good)
+    found = list(read_ahead(urls, tmp_path, make_settings(), JobControl()))
+    kinds = ["error" if isinstance(f, WorkerError) else f.audio.duration for f in found]
+    assert kinds == [30.0, "error", 30.0, "error", 30.0]
+    assert [f.code for f in found if isinstance(f, WorkerError)] == [
+        "FETCH_FAILED",
+        "INVALID_INPUT",
+    ]
+    for recording in found:
+        if isinstance(recording, Recording):
+            assert {p.name for p in recording.folder.iterdir()} == {"samples.f32"}
+            recording.close()
+    assert list(tmp_path.iterdir()) == []
+    assert (make_settings().layout.root / "samples" / "sample.wav").is_file()
+
+
+def test_no_more_than_a_few_are_read_ahead(server, tmp_path, make_settings):
+    before = server.count("/files/sample.wav")
+    urls = sources(*[server.url("/files/sample.wav")] * 20)
+    with contextlib.closing(
+        read_ahead(urls, tmp_path, make_settings(), JobControl())
+    ) as recordings:
+        for _ in range(3):
+            next(recordings)
+        assert server.count("/files/sample.wav") - before <= 3 + AHEAD
+    assert server.count("/files/sample.wav") - before <= 3 + AHEAD
+
+
+def test_a_cancelled_job_stops_reading(server, tmp_path, make_settings):
+    control = JobControl()
+    threading.Timer(0.3, control.cancel).start()
+    urls = sources(*[server.url("/silent")] * 5)
+    with pytest.raises(CancelledError):
+        list(read_ahead(urls, tmp_path, make_settings(), control))
+    assert list(Path(tmp_path).iterdir()) == []

@@ -1,0 +1,88 @@
+"""Whisper's tokens, aligned with the sound -> words."""
+
+import statistics
+from collections.abc import Sequence
+from typing import TypedDict
+
+from worker.segments import Word
+from worker.text import OPENING, is_cjk
+
+LONGEST_MEDIAN_S = 0.7
+"""The median word counts for at most this much: faster-whisper's value."""
+SENTENCE_ENDS = ".。!！?？"
+
+
+class Piece(TypedDict):
+    """What `WhisperModel.find_alignment` gives; `word` is with the space before it."""
+
+    word: str
+    start: float
+    end: float
+
+
+def to_words(pieces: Sequence[Piece], duration: float) -> tuple[Word, ...]:
+    """Put the pieces that the alignment gives together to words.
+
+    A word is what stands between spaces; in scripts without them, a piece as Whisper has it. Marks
+    go with the word before them, opening ones with the word after, and take none of its time: a
+    pause is often given to them. So Thai, Lao, Burmese and Khmer have a word for each phrase.
+
+    Parameters
+    ----------
+    pieces : in their order; together they are the text.
+    duration : of the waveform, in seconds.
+    """
+    groups = _with_marks(_grouped([piece for piece in pieces if piece["word"]]))
+    if not groups:
+        return ()
+    words = []
+    for group in groups:
+        spoken = [piece for piece in group if has_sound(piece["word"])]
+        text = "".join(piece["word"].strip() for piece in group)
+        words.append(Word(text, float(spoken[0]["start"]), float(spoken[-1]["end"])))
+    lengths = [word.end - word.start for word in words if word.end > word.start]
+    longest = 2 * min(LONGEST_MEDIAN_S, statistics.median(lengths)) if lengths else 0.0
+    times = []
+    after_pause = True
+    for word in words:
+        # faster-whisper's rule: the first word of a sentence does not begin in the pause before it.
+        start = max(word.start, word.end - longest) if after_pause else word.start
+        times.append((min(start, duration), min(word.end, duration)))
+        after_pause = word.text[-1] in SENTENCE_ENDS
+    return tuple(Word(w.text, *time) for w, time in zip(words, times, strict=True))
+
+
+def _grouped(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    groups: list[list[Piece]] = []
+    before = " "
+    for piece in pieces:
+        text = piece["word"]
+        if not groups or text[0].isspace() or is_cjk(text[0]) or is_cjk(before[-1]):
+            groups.append([piece])
+        else:
+            groups[-1].append(piece)
+        before = text
+    return groups
+
+
+def _with_marks(groups: list[list[Piece]]) -> list[list[Piece]]:
+    """Give each group that is only marks to its neighbour."""
+    words: list[list[Piece]] = []
+    opening: list[Piece] = []
+    for group in groups:
+        text = "".join(piece["word"] for piece in group).strip()
+        if has_sound(text):
+            words.append(opening + group)
+            opening = []
+        elif not words or text[-1:] in OPENING:
+            opening = opening + group
+        else:
+            words[-1] = words[-1] + group
+    if words and opening:
+        words[-1] = words[-1] + opening
+    return words
+
+
+def has_sound(text: str) -> bool:
+    """Whether there is more to a text than marks."""
+    return any(character.isalnum() for character in text)

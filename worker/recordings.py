@@ -1,0 +1,100 @@
+"""The recordings of a job: fetched and decoded ahead of the models, each in its own folder."""
+
+import contextvars
+import shutil
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker import audio
+from worker.control import JobControl
+from worker.errors import CancelledError, WorkerError
+from worker.fetch import fetch
+from worker.schema import AudioSource
+from worker.settings import Settings
+from worker.telemetry import Stopwatch
+
+AHEAD = 2
+"""Recordings that are fetched and decoded while one is worked on: disk is bounded by them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A decoded recording; its samples lie in `folder` until it is closed."""
+
+    source: AudioSource
+    audio: audio.Audio
+    stopwatch: Stopwatch
+    folder: Path
+
+    def close(self) -> None:
+        """Give its disk space back."""
+        self.audio.waveform.close()
+        shutil.rmtree(self.folder)
+
+
+def read(source: AudioSource, folder: Path, settings: Settings, control: JobControl) -> Recording:
+    """Fetch and decode one recording into `folder`, which is made; after an error it is gone."""
+    stopwatch = Stopwatch()
+    folder.mkdir()
+    try:
+        with stopwatch.stage("fetch"):
+            path = fetch(source.url, folder, settings, control)
+        with stopwatch.stage("decode"):
+            decoded = audio.decode(
+                path,
+                folder / "samples.f32",
+                control,
+                max_seconds=settings.max_audio_s,
+                offset=source.offset,
+                duration=source.duration,
+            )
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    if path.parent == folder:  # downloaded; what lies on the volume stays
+        path.unlink()
+    return Recording(source, decoded, stopwatch, folder)
+
+
+def read_ahead(
+    sources: Sequence[AudioSource], folder: Path, settings: Settings, control: JobControl
+) -> Generator[Recording | WorkerError]:
+    """Yield each recording in order, or what is wrong with it, while the next ones are read.
+
+    Raises
+    ------
+    CancelledError
+        The job was cancelled.
+    """
+    running: deque[Future[Recording | WorkerError]] = deque()
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="read") as pool:
+        try:
+            for number, source in enumerate(sources):
+                # The job's id goes along, into the log.
+                context = contextvars.copy_context()
+                running.append(
+                    pool.submit(
+                        context.run, _attempt, source, folder / str(number), settings, control
+                    )
+                )
+                if len(running) > AHEAD:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _attempt(
+    source: AudioSource, folder: Path, settings: Settings, control: JobControl
+) -> Recording | WorkerError:
+    try:
+        return read(source, folder, settings, control)
+    except CancelledError:
+        raise
+    except WorkerError as error:
+        return error

@@ -1,0 +1,1 @@
+"""Speech segments -> what was said in them, and by whom."""

@@ -1,0 +1,194 @@
+"""Speech segments of many recordings -> what was said in each, in batches that they share."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.control import JobControl
+from worker.device import Device
+from worker.engines.base import AsrOptions, Recogniser, Recognition, Waveform
+from worker.errors import WorkerError
+from worker.segments import Segment
+from worker.transcription.batches import batches
+from worker.transcription.fitting import fit
+from worker.transcription.spoken import Spoken
+from worker.waveform import SAMPLE_RATE, Samples
+
+logger = logging.getLogger(__name__)
+
+POOL_S = 600.0
+"""Speech that is gathered before it is sorted into batches: of enough segments to choose among."""
+CPU_BATCH_S, GPU_BATCH_S = 20.0, 1200.0
+"""Padded audio in a batch. A CPU has no use for more, and a cancelled job waits for its batch."""
+FIXED_LENGTHS = 4
+"""Segments in a batch of a model that works on a fixed length; its decoder gains by them."""
+MEMORY_SHARE = 0.5
+"""Share of the free memory that a batch may take: others take of it at the same time."""
+
+
+NO_WORD_TIMES = "the model failed on its word times; recognised without them"
+NOT_RECOGNISED = "the model failed on it; nothing was recognised"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one segment."""
+
+    recognition: Recognition
+    flaw: str | None = None
+    failure: Exception | None = None
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What was said in one recording.
+
+    spoken : grows in no particular order until `pending`, the number of segments to come, is 0.
+    seconds, waited_s : time that the model took for it, and that it waited for the device: its
+        share of shared batches.
+    failure : the last error of the model on a segment that could not be recognised at all.
+    """
+
+    waveform: Samples
+    spoken: list[Spoken] = field(default_factory=list)
+    pending: int = 0
+    seconds: float = 0.0
+    waited_s: float = 0.0
+    failure: Exception | None = None
+
+    def in_order(self) -> list[Spoken]:
+        """What was said, from the first segment to the last.
+
+        Raises
+        ------
+        RuntimeError
+            The model failed on every segment: that is no transcript.
+        """
+        if self.failure and not any(s.recognition.text for s in self.spoken):
+            raise RuntimeError("the model failed on every segment") from self.failure
+        return sorted(self.spoken, key=lambda s: s.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A model and how it is used.
+
+    occupied : held by whoever computes on the device.
+    """
+
+    recogniser: Recogniser
+    options: AsrOptions
+    device: Device
+    occupied: threading.Lock
+
+
+class Transcriber:
+    """Gathers segments until sorting them is worth it, whatever recordings they are of.
+
+    Parameters
+    ----------
+    num_recordings : how many will be added; progress is told as a share of them.
+    """
+
+    def __init__(self, engine: Engine, control: JobControl, num_recordings: int) -> None:
+        self._engine = engine
+        self._control = control
+        self._num_recordings = num_recordings
+        self._num_added = 0
+        self._added_s = 0.0
+        self._recognised_s = 0.0
+        self._pool: list[tuple[Transcript, Segment]] = []
+
+    def add(self, waveform: Samples, segments: Sequence[Segment]) -> Transcript:
+        """Take the speech segments of a recording; some are recognised when enough are there.
+
+        The waveform is read until the transcript is complete.
+        """
+        traits = self._engine.recogniser.traits
+        fitting = fit(segments, waveform, traits.max_segment_s, traits.join_s)
+        transcript = Transcript(waveform, pending=len(fitting))
+        self._num_added += 1
+        pooled_s = sum(s.duration for _, s in self._pool)
+        self._added_s += sum(s.duration for s in fitting)
+        for segment in fitting:
+            self._pool.append((transcript, segment))
+            pooled_s += segment.duration
+            if pooled_s >= POOL_S:
+                self.finish()
+                pooled_s = 0.0
+        return transcript
+
+    def finish(self) -> None:
+        """Recognise what was gathered."""
+        pool, self._pool = self._pool, []
+        traits = self._engine.recogniser.traits
+        lengths_s = [segment.duration for _, segment in pool]
+        for indices in batches(lengths_s, self._batch_s(), traits.fixed_s):
+            self._control.update("asr", self._share())
+            self._recognise([pool[i] for i in indices])
+
+    def _share(self) -> float:
+        expected_s = self._added_s * self._num_recordings / self._num_added
+        return self._recognised_s / expected_s if expected_s else 0.0
+
+    def _batch_s(self) -> float:
+        traits, device = self._engine.recogniser.traits, self._engine.device
+        useful_s = CPU_BATCH_S if device.name == "cpu" else GPU_BATCH_S
+        fits_s = MEMORY_SHARE * device.free_bytes() / traits.bytes_per_s
+        return min(max(useful_s, FIXED_LENGTHS * traits.fixed_s), fits_s)
+
+    def _recognise(self, batch: Sequence[tuple[Transcript, Segment]]) -> None:
+        waveforms = [cut(transcript.waveform, segment) for transcript, segment in batch]
+        asked = time.perf_counter()
+        with self._engine.occupied:
+            started = time.perf_counter()
+            outcomes = self._outcomes(waveforms)
+            ended = time.perf_counter()
+        batch_s = sum(segment.duration for _, segment in batch)
+        for (transcript, segment), outcome in zip(batch, outcomes, strict=True):
+            spoken = Spoken(segment.start, segment.end, outcome.recognition, outcome.flaw)
+            transcript.spoken.append(spoken)
+            transcript.failure = outcome.failure or transcript.failure
+            share = segment.duration / batch_s
+            transcript.seconds += (ended - started) * share
+            transcript.waited_s += (started - asked) * share
+            transcript.pending -= 1
+        self._recognised_s += batch_s
+
+    def _outcomes(self, waveforms: list[Waveform]) -> list[Outcome]:
+        """Recognise a batch; where the model fails, each segment alone, and then without times."""
+        options = self._engine.options
+        outcomes = self._attempt(waveforms, options)
+        if not isinstance(outcomes, Exception):
+            return [Outcome(recognition) for recognition in outcomes]
+        if len(waveforms) > 1:
+            return [self._outcomes([waveform])[0] for waveform in waveforms]
+        if options.word_times:
+            plain = self._attempt(waveforms, replace(options, word_times=False))
+            if not isinstance(plain, Exception):
+                return [Outcome(plain[0], NO_WORD_TIMES)]
+        return [Outcome(Recognition(""), NOT_RECOGNISED, outcomes)]
+
+    def _attempt(
+        self, waveforms: list[Waveform], options: AsrOptions
+    ) -> list[Recognition] | Exception:
+        """Run the model; its own errors are values.
+
+        A model's code may raise anything on one segment (FunASR's SenseVoice an IndexError), and
+        the other segments must not be lost by it. What is wrong with the job itself goes on.
+        """
+        self._control.check()
+        try:
+            return self._engine.recogniser(waveforms, options)
+        except WorkerError:
+            raise
+        except Exception as error:
+            logger.warning("the model fails on %d segments", len(waveforms), exc_info=True)
+            return error
+
+
+def cut(waveform: Samples, segment: Segment) -> Waveform:
+    """The samples of a segment."""
+    return waveform[round(segment.start * SAMPLE_RATE) : round(segment.end * SAMPLE_RATE)]
