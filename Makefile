@@ -21,7 +21,7 @@ $(STAMP): requirements.txt requirements.lock requirements-provision.txt requirem
 volume: $(STAMP) ## fill ./volume for the demo; a second time there is nothing to do
 	$(BIN)/python -m volume_bootstrap setup --project demo --volume ./volume
 
-demo: volume ## diarize the sample conversation through the RunPod handler
+demo: volume ## transcribe the sample conversation, with speakers, through the RunPod handler
 	SPEECH_VOLUME=volume SPEECH_PROJECT=demo RUNPOD_LOG_LEVEL=ERROR SPEECH_LOG_LEVEL=WARNING $(BIN)/python -m scripts.demo
 
 lint: $(STAMP) ## ruff and mypy

@@ -113,6 +113,7 @@ def measure(sides: Sides, compared: Mapping[str, str], recording: Path, rounds: 
                 "wall_s": spread(seconds[name]),
                 "times_real_time": spread(duration / s for s in seconds[name]),
                 "peak_memory_mb": spread(run.process.peak_memory_mb for run in own),
+                "cpu_s": spread(run.process.cpu_seconds for run in own),
                 "load_average": spread(run.process.load_average for run in own),
                 **_described(own[-1].answers[-1]),
             }

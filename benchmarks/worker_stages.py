@@ -55,7 +55,8 @@ def main(source: Path, seconds: float, *, diarize: bool) -> None:
         repeat(source, path, seconds)
         before_mb = _memory_mb(MEMORY_NOW)
         with _measured("decode", stages):
-            audio = decode(path, folder / "samples.f32", control, max_seconds=2 * seconds)
+            target = folder / "samples.f32"
+            audio = decode(path, target, control, max_seconds=seconds, duration=seconds)
         with audio.waveform as waveform:
             with _measured("vad", stages):
                 segments = vad(waveform, VadOptions(), control)

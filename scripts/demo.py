@@ -1,6 +1,6 @@
 """Run test_input.json through the RunPod SDK's local path and show what came out.
 
-Prints a table of turns; leaves out/<name>.json and one file per other format.
+Prints the transcript; leaves out/<name>.json and one file per other format.
 """
 
 import json
@@ -16,23 +16,25 @@ BAR_WIDTH = 48
 
 
 def table(result: dict[str, Any]) -> str:
-    """Turns as a table, with a time line of who speaks."""
+    """When each speaker speaks, as a time line, and what they said."""
     duration = result["audio"]["duration"]
-    rows = [f"{'start':>9}{'end':>9}{'length':>9}  speaker     0 s{duration:>{BAR_WIDTH - 5}.0f} s"]
-    for turn in result["turns"]:
-        left = round(turn["start"] / duration * BAR_WIDTH)
-        width = max(1, round((turn["end"] - turn["start"]) / duration * BAR_WIDTH))
-        bar = ("·" * left + "█" * width).ljust(BAR_WIDTH, "·")[:BAR_WIDTH]
+    rows = [f"{'':12}0 s{duration:>{BAR_WIDTH - 5}.0f} s"]
+    for speaker in result["speakers"]:
+        label = speaker["speaker"]
+        bar = ["·"] * BAR_WIDTH
+        for turn in result["turns"]:
+            if turn["speaker"] == label:
+                left = min(int(turn["start"] / duration * BAR_WIDTH), BAR_WIDTH - 1)
+                right = max(left + 1, round(turn["end"] / duration * BAR_WIDTH))
+                bar[left:right] = "█" * (right - left)
         rows.append(
-            f"{turn['start']:9.2f}{turn['end']:9.2f}{turn['end'] - turn['start']:9.2f}"
-            f"  {turn['speaker']:<12}{bar}"
+            f"{label:<12}{''.join(bar)}  {speaker['duration']:.1f} s in {speaker['turns']} turns"
         )
-    spoken = ", ".join(
-        f"{s['speaker']} {s['duration']:.1f} s in {s['turns']} turns" for s in result["speakers"]
-    )
-    timings = result["timings"]
-    rows += ["", f"{len(result['speakers'])} speakers: {spoken}"]
-    rows += [f"{duration:.1f} s of audio in {timings['total']:.2f} s"]
+    rows.append("")
+    for segment in result["segments"]:
+        times = f"{segment['start']:6.2f} -{segment['end']:6.2f}"
+        rows.append(f"{times}  {segment['speaker']}  {segment['text']}")
+    rows += ["", f"{duration:.1f} s of audio in {result['timings']['total']:.2f} s"]
     return "\n".join(rows)
 
 

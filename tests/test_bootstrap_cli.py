@@ -14,6 +14,7 @@ MODEL = {
     "alias": "words",
     "id": "org/words",
     "task": "asr",
+    "engine": "funasr",
     "licence": "MIT",
     "files": [{"path": "words.txt"}],
     "sources": [{"kind": "bundled", "path": "words"}],

@@ -4,6 +4,7 @@ import pytest
 from tests import networks
 from worker.control import JobControl
 from worker.diarization.windows import slide
+from worker.engines import embedding
 from worker.engines.embedding import BATCH_WINDOWS, DIM
 from worker.errors import CancelledError
 from worker.segments import Segment, Window
@@ -34,6 +35,13 @@ def test_a_window_is_the_same_alone_and_among_others(embed, noise):
     for window, expected in zip(WINDOWS, together, strict=True):
         alone = embed(noise, [window], 1.5, JobControl())[0]
         np.testing.assert_allclose(alone, expected, atol=1e-4)
+
+
+def test_pieces_change_nothing(embed, noise, monkeypatch):
+    whole = embed(noise, WINDOWS, 1.5, JobControl())
+    for size in (1, 3):
+        monkeypatch.setattr(embedding, "PIECE_WINDOWS", size)
+        np.testing.assert_array_equal(embed(noise, WINDOWS, 1.5, JobControl()), whole)
 
 
 def test_a_file_gives_what_the_array_gives(embed, noise, tmp_path):

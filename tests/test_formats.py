@@ -215,10 +215,19 @@ def test_the_name_counts_into_the_line():
 
 
 def test_no_cue_shows_a_name_alone():
-    for count in range(60, 100):
-        for word in ("x" * count, "字" * count, "word " * (count // 3)):
-            first, *_ = parse_srt(rendered("srt", document(timed(word, 0, 9, 0))))
-            assert solid(first.content.removeprefix("SPEAKER_00:"))
+    # Four full lines: with the name alone, the second cue would end with the comma.
+    text = " ".join(["x" * 42, "x" * 41 + ",", "x" * 42, "x" * 42])
+    first, *_ = parse_srt(rendered("srt", document(timed(text, 0.0, 9.0, 0))))
+    assert first.content == "SPEAKER_00:\n" + "x" * 42
+
+
+def test_cues_of_overlapping_utterances_come_in_order():
+    of = document(untimed("word " * 40, 0.0, 20.0, 0), untimed("Yes.", 2.0, 3.0, 1))
+    captions = parse_vtt(rendered("vtt", of))
+    assert [c.start_in_seconds for c in captions] == sorted(c.start_in_seconds for c in captions)
+    assert [(c.start, c.text) for c in captions if c.voice == "SPEAKER_01"] == [
+        ("00:00:02.000", "Yes.")
+    ]
 
 
 def test_chinese_lines_are_shorter_and_begin_with_no_mark():

@@ -13,15 +13,16 @@ LAYERS = [
     {"handler"},
     {"worker.runpod_app"},
     {"worker.service"},
+    {"worker.replies"},
+    {"worker.planning", "worker.recordings"},
     {
         "worker.diarization",
         "worker.transcription",
         "worker.fetch",
         "worker.audio",
-        "worker.formats",
         "worker.schema",
     },
-    {"worker.engines", "worker.media", "worker.model_cache", "worker.net"},
+    {"worker.engines", "worker.formats", "worker.media", "worker.model_cache", "worker.net"},
     {"worker.model_store", "worker.device", "worker.features", "worker.guard"},
     {
         "worker.activation",
@@ -53,8 +54,6 @@ HEAVY = {
     "tokenizers",
     "torch",
 }
-
-
 SHARED = {"volume_bootstrap.layout", "volume_bootstrap.slim_funasr"}
 """What the worker imports of the provisioner."""
 

@@ -68,7 +68,11 @@ def test_the_shipped_records_are_whole(volume):
     generation = read_generation(volume.pointer("demo") / "generation.json")
     assert generation.project == "demo"
     assert set(generation.packages).isdisjoint(generation.image_packages)
-    assert {m.task for m in read_manifest(volume.manifest("demo")).models} == {"vad", "embedding", "asr"}
+    assert {m.task for m in read_manifest(volume.manifest("demo")).models} == {
+        "vad",
+        "embedding",
+        "asr",
+    }
 
 
 def damaged(record: object, **changes: object) -> str:

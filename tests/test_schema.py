@@ -8,15 +8,36 @@ JOB = {"task": "diarization", "audio": "https://example.com/a.wav"}
 
 def test_a_string_is_a_url():
     request = parse(JOB)
-    assert request.audio.url == "https://example.com/a.wav"
-    assert request.audio.offset == 0.0
+    (audio,) = request.audio
+    assert audio.url == "https://example.com/a.wav"
+    assert audio.offset == 0.0
     assert request.formats == ["json"]
 
 
 def test_an_object_may_name_a_stretch():
     audio = {"url": "volume://a.wav", "id": "a", "offset": 1, "duration": 2.5}
-    request = parse({**JOB, "audio": audio})
-    assert (request.audio.id, request.audio.offset, request.audio.duration) == ("a", 1.0, 2.5)
+    (found,) = parse({**JOB, "audio": audio}).audio
+    assert (found.id, found.offset, found.duration) == ("a", 1.0, 2.5)
+
+
+def test_a_list_may_mix_strings_and_objects():
+    found = parse({"audio": ["volume://a.wav", {"url": "volume://b.wav", "id": "b"}]}).audio
+    assert [(a.url, a.id) for a in found] == [("volume://a.wav", None), ("volume://b.wav", "b")]
+
+
+@pytest.mark.parametrize(
+    ("job", "granularity"),
+    [
+        ({}, "word"),
+        ({"task": "asr"}, "segment"),
+        ({"task": "asr", "timestamps": "none"}, "none"),
+        ({"task": "transcript", "timestamps": "segment"}, "segment"),
+    ],
+)
+def test_times_are_as_fine_as_the_task_wants(job, granularity):
+    request = parse({"audio": "volume://a.wav", **job})
+    assert request.granularity == granularity
+    assert request.task == job.get("task", "transcript")
 
 
 @pytest.mark.parametrize(
@@ -24,7 +45,7 @@ def test_an_object_may_name_a_stretch():
     [
         (None, ["input", "expected an object"]),
         ([], ["input", "expected an object"]),
-        ({}, ["task", "audio", "required"]),
+        ({}, ["audio", "required"]),
         ({"task": "diarization"}, ["audio", "required"]),
         ({**JOB, "task": "sing"}, ["task", "'sing'", "'diarization'"]),
         ({**JOB, "audio": 5}, ["audio", "5"]),
@@ -44,7 +65,24 @@ def test_an_object_may_name_a_stretch():
         ({**JOB, "num_speakers": 2, "max_speakers": 3}, ["num_speakers excludes"]),
         ({**JOB, "formats": "rttm"}, ["formats", "'rttm'"]),
         ({**JOB, "formats": []}, ["formats"]),
-        ({**JOB, "formats": ["docx"]}, ["formats", "'docx'", "'json', 'txt' or 'rttm'"]),
+        ({**JOB, "formats": ["docx"]}, ["formats", "'docx'", "'json', 'txt', 'srt', 'vtt'"]),
+        ({**JOB, "formats": ["srt"]}, ["gives no srt", "allowed: json, txt, rttm, textgrid"]),
+        ({"audio": "x", "task": "asr", "formats": ["rttm"]}, ["'asr' gives no rttm"]),
+        ({**JOB, "hotwords": ["x"], "itn": False}, ["hotwords, itn: of no use", "'diarization'"]),
+        (
+            {"audio": "x", "task": "asr", "num_speakers": 2},
+            ["num_speakers: of no use to task 'asr'"],
+        ),
+        ({"audio": "x", "language": "English"}, ["language", "'English'"]),
+        ({"audio": "x", "hotwords": "x"}, ["hotwords", "'x'", "list"]),
+        ({"audio": "x", "hotwords": [""]}, ["hotwords.0"]),
+        ({"audio": "x", "timestamps": "words"}, ["timestamps", "'none', 'segment' or 'word'"]),
+        ({"audio": "x", "punctuation": "no"}, ["punctuation", "'no'", "boolean"]),
+        ({"audio": []}, ["audio", "at least 1"]),
+        ({"audio": ["x"] * 65}, ["audio", "at most 64"]),
+        ({"audio": ["x", {"id": "y"}]}, ["audio.1.url", "required"]),
+        ({"audio": ["x", 5]}, ["audio.1", "5"]),
+        ({"audio": ["x", {"url": "y", "ofset": 1}]}, ["audio.1.ofset", "did you mean 'offset'"]),
         ({**JOB, "vad": {"max_end_silence": 3}}, ["did you mean 'max_end_silence_ms'"]),
         ({**JOB, "diarization": {"window_s": 0.1}}, ["diarization.window_s", "0.1"]),
         ({**JOB, "audio": {"url": "x", "offset": 1e305}}, ["audio.offset", "1e+305"]),

@@ -106,7 +106,7 @@ def test_the_first_word_of_all_begins_a_sentence():
 
 def test_a_pause_at_the_change_says_otherwise():
     words = words_of("Are you there? Yes, I am.", [0.0, 0.3, 0.9, 1.2, 1.5, 1.8])
-    turns = [Turn(0.0, 0.6, A), Turn(0.9, 3.0, B)]
+    turns = [Turn(0.0, 0.85, A), Turn(0.9, 3.0, B)]
     assert told(words, turns) == "Are you / there? Yes, I am."
 
 
@@ -140,6 +140,11 @@ def test_turns_of_one_speaker_may_overlap_and_come_in_any_order():
     turns = [Turn(3.0, 4.0, B), Turn(0.0, 2.0, A), Turn(1.0, 1.5, A), Turn(1.8, 2.9, A)]
     words = [Word("one", 1.0, 1.4), Word("two", 2.2, 2.6), Word("three", 2.7, 3.6)]
     assert [w.speaker for w in assign(words, turns)] == [A, A, B]
+
+
+def test_time_in_two_turns_of_one_speaker_counts_once():
+    turns = [Turn(0.0, 1.0, A), Turn(0.5, 1.0, A), Turn(1.2, 2.0, B)]
+    assert assign([Word("word", 0.5, 2.0)], turns)[0].speaker == B
 
 
 def test_without_turns_nobody_speaks():

@@ -1,8 +1,8 @@
 """Where ``make test`` has torch from: an index of builds without CUDA.
 
-``python -m tests.torch_index`` prints the address for TORCH_CPU_INDEX. That is PyTorch's own, unless
-pip is configured to give such a build itself, as where PyTorch's index is out of reach: then the
-wheel is put into a folder that reads as an index (PEP 503).
+``python -m tests.torch_index`` prints the address for TORCH_CPU_INDEX. That is PyTorch's own,
+unless pip is configured to give such a build itself, as where PyTorch's index is out of reach:
+then the wheel is put into a folder that reads as an index (PEP 503).
 """
 
 import os
@@ -25,8 +25,8 @@ VARIABLE = "TORCH_CPU_INDEX"
 FOLDER = ROOT / "volume" / ".cache" / f"{TORCH.replace('==', '-')}-py{running_python()}"
 
 
-def address() -> str:
-    """Return the index's address.
+def address(folder: Path = FOLDER) -> str:
+    """Return the index's address; `folder` is where one is put, if it has to be.
 
     Raises
     ------
@@ -37,12 +37,12 @@ def address() -> str:
     """
     if chosen := os.environ.get(VARIABLE):
         return chosen
-    if (FOLDER / "torch" / "index.html").is_file():
-        return FOLDER.as_uri()
+    if (folder / "torch" / "index.html").is_file():
+        return folder.as_uri()
     if any(name.startswith("nvidia-") for name in resolve(find_uv(), TORCH)):
         return pytorch_index()
-    make_index(FOLDER)
-    return FOLDER.as_uri()
+    make_index(folder)
+    return folder.as_uri()
 
 
 def pytorch_index() -> str:

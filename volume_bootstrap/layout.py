@@ -1,7 +1,8 @@
 """Where things lie on a volume, and how its manifests read. Standard library only.
 
-The worker imports this module of the provisioner; nothing here imports another. Every path inside a volume is relative, because the same volume is
-mounted at /workspace in a pod and at /runpod-volume in a serverless worker.
+The worker imports this module of the provisioner; nothing here imports another.
+Every path inside a volume is relative, because the same volume is mounted at
+/workspace in a pod and at /runpod-volume in a serverless worker.
 """
 
 import json

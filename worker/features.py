@@ -6,6 +6,7 @@ alone, so the frames of a window that starts on the 10 ms grid are a slice of
 the frames of the whole recording.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -49,3 +50,43 @@ def fbank(
     for index in range(len(frames)):
         frames[index] = extractor.get_frame(index)
     return frames
+
+
+def low_frame_rate(frames: NDArray[np.float32], stack: int, shift: int) -> NDArray[np.float32]:
+    """Stack `stack` frames into one, every `shift` frames.
+
+    The first one is centred on the first frame; beyond its ends a recording repeats its first and
+    its last frame, as in FunASR's ``apply_lfr``.
+
+    Parameters
+    ----------
+    frames : (num_frames, dim)
+
+    Returns
+    -------
+    (ceil(num_frames / shift), stack * dim)
+    """
+    total, dim = frames.shape
+    starts = np.arange(0, total, shift)[:, np.newaxis] - (stack - 1) // 2
+    taken = np.clip(starts + np.arange(stack), 0, max(0, total - 1))
+    stacked: NDArray[np.float32] = frames[taken].reshape(len(starts), stack * dim)
+    return stacked
+
+
+def read_cmvn(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read shift and scale, (dim,) each, from Kaldi's text format (``am.mvn``).
+
+    Raises
+    ------
+    ValueError
+        The file has not both, of one length.
+    """
+    # The values follow in brackets, behind the name on the line after: <LearnRateCoef> 0 [ ... ]
+    text = path.read_text(encoding="utf-8")
+    shift, scale = (
+        np.array(text.partition(name)[2].partition("[")[2].partition("]")[0].split(), np.float32)
+        for name in ("<AddShift>", "<Rescale>")
+    )
+    if not len(shift) or len(shift) != len(scale):
+        raise ValueError(f"{path.name} holds {len(shift)} shifts and {len(scale)} scales")
+    return shift, scale

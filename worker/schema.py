@@ -35,7 +35,7 @@ Task = Literal["diarization", "asr", "transcript"]
 Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid"]
 Timestamps = Literal["none", "segment", "word"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$", description="a code such as en, or auto")]
-Hotword = Annotated[Text, Field(min_length=1, max_length=100)]
+Hotword = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_unicode)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
 
 
@@ -183,7 +183,8 @@ def parse(job_input: object) -> JobRequest:
         errors = error.errors(include_url=False, include_context=False)
         if not isinstance(audio, list):  # the caller knows of no list
             for mistake in errors:
-                mistake["loc"] = tuple(part for part in mistake["loc"] if part != 0)
+                if mistake["loc"][:2] == ("audio", 0):
+                    mistake["loc"] = ("audio", *mistake["loc"][2:])
         mistakes = [_describe(e) for e in errors[:MAX_MISTAKES]]
         if len(errors) > MAX_MISTAKES:
             mistakes.append(f"and {len(errors) - MAX_MISTAKES} more")

@@ -127,6 +127,7 @@ class Scene:
             "id": MODEL,
             "revision": "v1.0.0",
             "task": "asr",
+            "engine": "funasr",
             "licence": "Apache-2.0",
             "files": [
                 {"path": path, "sha256": hashlib.sha256(content).hexdigest()}

@@ -73,7 +73,7 @@ class Diarizer:
         with stopwatch.stage("clustering"):
             control.update("clustering", 0.0)
             unit = normalise(embeddings)
-            # (num_speakers, dim): at most two seconds' work, whatever the length
+            # (num_speakers, dim): about a second's work at most, however long the recording
             centroids = find_centroids(unit, options.speakers, options.merge_threshold)
             control.update("clustering", 0.5)
             # (num_windows, num_speakers)

@@ -74,7 +74,7 @@ class Recognition:
 
     text : without any tag; empty where nothing was said.
     words : with times in seconds from the start of the waveform; None if not asked for. Joined by
-        `worker.transcription.text.join` they give `text`.
+        `worker.text.join` they give `text`.
     language : the language found, or the one asked for.
     emotion, event : in small letters; None where the model tells none or does not know.
     """

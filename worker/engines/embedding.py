@@ -1,7 +1,8 @@
 """CAM++: windows of a waveform -> speaker embeddings."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,12 @@ from worker.waveform import SAMPLE_RATE, Samples
 DIM = 192
 BATCH_WINDOWS = 8
 """Windows in one run of the network; more of them are no faster per window on a CPU."""
+PIECE_WINDOWS = 64
+"""Windows whose frames are computed at a time, to bound memory and the time between two steps; of
+a speech segment of a minute, all but a few of them."""
 
 Frames = NDArray[np.float32]
+Item = TypeVar("Item")
 
 
 class SpeakerEmbedding:
@@ -40,7 +45,7 @@ class SpeakerEmbedding:
     ) -> NDArray[np.float32]:
         """Embed each window; batches run across the whole recording.
 
-        Of the recording, no more than a speech segment is in memory at a time.
+        Of the recording, no more than a piece of a speech segment is in memory at a time.
 
         Parameters
         ----------
@@ -70,19 +75,20 @@ class SpeakerEmbedding:
         return embeddings
 
 
-def _batched(frames: Iterator[Frames], size: int) -> Iterator[list[Frames]]:
-    while batch := list(islice(frames, size)):
+def _batched(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while batch := list(islice(items, size)):
         yield batch
 
 
 def _windows_of_frames(
     waveform: Samples, windows: Sequence[Window], length: int
 ) -> Iterator[Frames]:
-    """Log-mel frames of each window: (length, 80), computed once per speech segment."""
+    """Log-mel frames of each window: (length, 80), computed once per piece of a speech segment."""
     total = num_frames(len(waveform))
-    for _, group in groupby(windows, key=lambda window: window.segment):
+    segments = (group for _, group in groupby(windows, key=lambda window: window.segment))
+    for piece in chain.from_iterable(_batched(group, PIECE_WINDOWS) for group in segments):
         # Windows start on the 10 ms grid of the frames.
-        middles = [window.centre * SAMPLE_RATE / FRAME_SHIFT_SAMPLES for window in group]
+        middles = [window.centre * SAMPLE_RATE / FRAME_SHIFT_SAMPLES for window in piece]
         starts = [max(0, min(round(m - (length + 2) / 2), total - length)) for m in middles]
         first, last = starts[0], min(starts[-1] + length, total)
         end = (last - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES

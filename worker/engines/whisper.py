@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from worker.device import Device
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
-from worker.engines.whisper_words import has_sound, to_words
-from worker.errors import InvalidInputError, ModelNotProvisionedError, StartupError
+from worker.engines.whisper_decoder import BEAM_SIZE, LOOP_TOKENS, Decoder
+from worker.errors import ModelNotProvisionedError, StartupError
 from worker.segments import Word
+
+Features = NDArray[np.float32]
 
 FILES = ("config.json", "model.bin", "tokenizer.json")
 
@@ -27,18 +29,10 @@ WINDOW_FRAMES = 3000
 """What the encoder always works on, in frames of 10 ms."""
 MIN_SAMPLES = 400
 """One frame of the spectrogram, 25 ms."""
-MIN_PEAK = 1 / 32_768
-"""One step of 16 bits. On digital silence tiny.en writes ``you``, and is sure of it."""
 JOIN_S = 2.0
-BEAM_SIZE = 5
-
-NO_SPEECH = 0.6
-MIN_LOG_PROB = -1.0
-"""A window is silent where both say so: OpenAI's rule and values (whisper/transcribe.py)."""
-MAX_COMPRESSION = 2.4
-"""Text that deflate makes this many times smaller is a loop: OpenAI's value."""
-LOOP_TOKENS = 3
-"""A loop is decoded again, with no run of so many tokens twice in it."""
+MAX_CPU_RUNS = 4
+"""Runs of the model side by side, each with its share of the threads: threads of one run wait for
+each other after every operator. More runs would read all the weights too many times."""
 
 
 def load(folder: Path, device: Device) -> "Whisper":
@@ -61,12 +55,14 @@ def load(folder: Path, device: Device) -> "Whisper":
     from faster_whisper import WhisperModel
 
     kind, index = _ctranslate2_device(device)
+    runs = min(device.threads, MAX_CPU_RUNS) if kind == "cpu" else 1
     model = WhisperModel(
         str(folder),
         device=kind,
         device_index=index,
         compute_type=_compute_type(device),
-        cpu_threads=device.threads,
+        cpu_threads=device.threads // runs,
+        num_workers=runs,
         local_files_only=True,
     )
     return Whisper(model, device.threads)
@@ -104,21 +100,20 @@ def _compute_type(device: Device) -> str:
 class Whisper:
     """A loaded model; see `worker.engines.base.Recogniser`.
 
-    OpenAI's rules for silence and for loops are kept without its random sampling, so that the same
-    sound always gives the same text: a loop is decoded once more by the same beam search, which may
-    then not repeat itself. A low probability alone changes nothing.
+    Parameters
+    ----------
+    model : a `faster_whisper.WhisperModel`.
+    threads : for the log-mel frames.
     """
 
-    def __init__(self, model: Any, threads: int) -> None:  # noqa: ANN401 - a WhisperModel
+    def __init__(self, model: Any, threads: int) -> None:  # noqa: ANN401 - its package is heavy
         from faster_whisper.feature_extractor import FeatureExtractor
-        from faster_whisper.transcribe import get_suppressed_tokens
 
         self._model = model
-        self._multilingual: bool = model.model.is_multilingual
+        self._decoder = Decoder(model)
         # The weights tell the number of mel bins, preprocessor_config.json or not.
         self._extractor = FeatureExtractor(feature_size=model.model.n_mels)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="log-mel")
-        self._suppressed = list(get_suppressed_tokens(self._tokenizer("en"), [-1]))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="whisper")
         # faster-whisper names Cantonese too, which only large-v3 and what came of it know.
         known = model.hf_tokenizer.token_to_id
         codes: list[str] = model.supported_languages
@@ -140,52 +135,28 @@ class Whisper:
         Raises
         ------
         InvalidInputError
-            The hotwords are more than the model's prompt holds.
+            The hotwords are more than the model takes.
         ValueError
             A waveform is longer than 30 s.
         """
-        language = options.language if self._multilingual else "en"
+        language = options.language if self._model.model.is_multilingual else "en"
         asked = None if language == "auto" else language
         nothing = Recognition("", () if options.word_times else None, asked)
         results = [nothing] * len(waveforms)
-        audible = [
-            i
-            for i, waveform in enumerate(waveforms)
-            if len(waveform) >= MIN_SAMPLES and np.abs(waveform).max() > MIN_PEAK
-        ]
-        if audible:
-            found = self._recognise([waveforms[i] for i in audible], asked, options)
-            for i, recognition in zip(audible, found, strict=True):
+        long_enough = [i for i, waveform in enumerate(waveforms) if len(waveform) >= MIN_SAMPLES]
+        features = list(self._pool.map(self._features, (waveforms[i] for i in long_enough)))
+        # One share of the batch for each run of the model that may go on beside others.
+        num_runs = min(self._model.model.num_workers, len(long_enough))
+        shares = [features[i::num_runs] for i in range(num_runs)]
+        found = self._pool.map(lambda share: self._recognise(share, asked, options), shares)
+        for first, recognitions in enumerate(found):
+            for i, recognition in zip(long_enough[first::num_runs], recognitions, strict=True):
                 results[i] = recognition if recognition.text else nothing
         return results
 
-    def _recognise(
-        self, waveforms: Sequence[Waveform], asked: str | None, options: AsrOptions
-    ) -> list[Recognition]:
-        features = list(self._pool.map(self._features, waveforms))
-        windows = np.stack([_padded(f) for f in features])  # (batch, num_mels, 3000)
-        encoded = self._model.encode(windows)
-        if asked:
-            languages = [asked] * len(waveforms)
-        else:
-            ranked = self._model.model.detect_language(encoded)
-            languages = [scores[0][0].strip("<|>") for scores in ranked]
-        prompts = [self._prompt(language, options.hotwords) for language in languages]
-        tokens = self._decode(encoded, prompts)
-        if loops := [i for i, window in enumerate(tokens) if self._is_loop(window)]:
-            encoded_loops = self._model.encode(windows[loops])
-            again = self._decode(encoded_loops, [prompts[i] for i in loops], LOOP_TOKENS)
-            for i, window in zip(loops, again, strict=True):
-                tokens[i] = window
-        texts = [self._text(window) for window in tokens]
-        words: Sequence[tuple[Word, ...] | None] = [None] * len(texts)
-        if options.word_times:
-            words = self._words(encoded, tokens, languages, [f.shape[1] for f in features])
-        return [Recognition(*found) for found in zip(texts, words, languages, strict=True)]
-
-    def _features(self, waveform: Waveform) -> NDArray[np.float32]:
+    def _features(self, waveform: Waveform) -> Features:
         """Log-mel frames, (num_mels, num_frames)."""
-        features: NDArray[np.float32] = self._extractor(waveform)[:, :-1]
+        features: Features = self._extractor(waveform)[:, :-1]
         if features.shape[1] > WINDOW_FRAMES:
             raise ValueError(
                 f"A waveform of {len(waveform)} samples is longer than the {WINDOW_S:g} s that "
@@ -193,83 +164,34 @@ class Whisper:
             )
         return features
 
-    def _tokenizer(self, language: str) -> Any:  # noqa: ANN401 - a Tokenizer
-        from faster_whisper.tokenizer import Tokenizer
+    def _recognise(
+        self, features: Sequence[Features], asked: str | None, options: AsrOptions
+    ) -> list[Recognition]:
+        windows = np.stack([_padded(f) for f in features])  # (batch, num_mels, 3000)
+        encoded = self._model.encode(windows)
+        if asked:
+            languages = [asked] * len(windows)
+        else:
+            ranked = self._model.model.detect_language(encoded)
+            languages = [self._likeliest(scores) for scores in ranked]
+        prompts = [self._decoder.prompt(language, options.hotwords) for language in languages]
+        tokens = self._decoder(encoded, prompts)
+        if loops := [i for i, window in enumerate(tokens) if self._decoder.is_loop(window)]:
+            encoded_loops = self._model.encode(windows[loops])
+            again = self._decoder(encoded_loops, [prompts[i] for i in loops], LOOP_TOKENS)
+            for i, window in zip(loops, again, strict=True):
+                tokens[i] = window
+        texts = [self._decoder.text(window) for window in tokens]
+        words: Sequence[tuple[Word, ...] | None] = [None] * len(texts)
+        if options.word_times:
+            num_frames = [f.shape[1] for f in features]
+            words = self._decoder.words(encoded, tokens, languages, num_frames)
+        return [Recognition(*found) for found in zip(texts, words, languages, strict=True)]
 
-        vocabulary = self._model.hf_tokenizer
-        return Tokenizer(vocabulary, self._multilingual, task="transcribe", language=language)
-
-    def _prompt(self, language: str, hotwords: Sequence[str]) -> list[int]:
-        tokenizer = self._tokenizer(language)
-        text = ", ".join(hotwords)
-        room = self._model.max_length // 2 - 1  # get_prompt cuts what is beyond, and says nothing
-        if (used := len(tokenizer.encode(f" {text}"))) > room:
-            raise InvalidInputError(
-                f"The {len(hotwords)} hotwords are {used} tokens for this Whisper model, which "
-                f"takes at most {room}. Send fewer."
-            )
-        prompt: list[int] = self._model.get_prompt(
-            tokenizer, [], without_timestamps=True, hotwords=text or None
-        )
-        return prompt
-
-    def _decode(
-        self,
-        encoded: Any,  # noqa: ANN401 - a StorageView
-        prompts: list[list[int]],
-        no_repeat: int = 0,
-    ) -> list[list[int]]:
-        """Beam search; the tokens of each window, none where nothing is said."""
-        results = self._model.model.generate(
-            encoded,
-            prompts,
-            beam_size=BEAM_SIZE,
-            max_length=self._model.max_length,
-            no_repeat_ngram_size=no_repeat,
-            suppress_tokens=self._suppressed,
-            return_scores=True,
-            return_no_speech_prob=True,
-        )
-        windows = []
-        for result in results:
-            tokens = result.sequences_ids[0]
-            # CTranslate2 divides by the tokens; OpenAI counts the end of the text as one more.
-            log_prob = result.scores[0] * len(tokens) / (len(tokens) + 1)
-            silent = result.no_speech_prob > NO_SPEECH and log_prob < MIN_LOG_PROB
-            windows.append([] if silent or not has_sound(self._text(tokens)) else tokens)
-        return windows
-
-    def _text(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer("en").decode(tokens)
-        return text.strip()
-
-    def _is_loop(self, tokens: list[int]) -> bool:
-        from faster_whisper.transcribe import get_compression_ratio
-
-        return bool(get_compression_ratio(self._text(tokens)) > MAX_COMPRESSION)
-
-    def _words(
-        self,
-        encoded: Any,  # noqa: ANN401 - a StorageView
-        tokens: list[list[int]],
-        languages: list[str],
-        num_frames: list[int],
-    ) -> list[tuple[Word, ...]]:
-        """Words of each window, by one pass of the decoder for each language in the batch."""
-        words: list[tuple[Word, ...]] = [()] * len(tokens)
-        for language in dict.fromkeys(languages):
-            tokenizer = self._tokenizer(language)
-            # What the encoder gave cannot be cut: windows of other languages stay, without a text.
-            texts = [
-                [t for t in window if t < tokenizer.eot] if own == language else []
-                for window, own in zip(tokens, languages, strict=True)
-            ]
-            for i, pieces in enumerate(
-                self._model.find_alignment(tokenizer, texts, encoded, num_frames)
-            ):
-                if pieces:
-                    words[i] = to_words(pieces, num_frames[i] / 100)
-        return words
+    def _likeliest(self, scores: Sequence[tuple[str, float]]) -> str:
+        """Return the first language that has a tokenizer; some models call Hebrew ``iw``."""
+        codes = (token.strip("<|>") for token, _ in scores)
+        return next(code for code in codes if code in self.traits.languages)
 
     def _window_bytes(self) -> float:
         """Memory of a window while the model works on it, in bytes.
@@ -287,6 +209,6 @@ class Whisper:
         return float(max(encoder, decoder) * value_bytes)
 
 
-def _padded(features: NDArray[np.float32]) -> NDArray[np.float32]:
+def _padded(features: Features) -> Features:
     # With zeros, which are no silence: so do OpenAI and faster-whisper.
     return np.pad(features, ((0, 0), (0, WINDOW_FRAMES - features.shape[1])))

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypedDict
 
 from worker.segments import Word
@@ -42,14 +43,26 @@ def to_words(pieces: Sequence[Piece], duration: float) -> tuple[Word, ...]:
         words.append(Word(text, float(spoken[0]["start"]), float(spoken[-1]["end"])))
     lengths = [word.end - word.start for word in words if word.end > word.start]
     longest = 2 * min(LONGEST_MEDIAN_S, statistics.median(lengths)) if lengths else 0.0
-    times = []
-    after_pause = True
-    for word in words:
-        # faster-whisper's rule: the first word of a sentence does not begin in the pause before it.
-        start = max(word.start, word.end - longest) if after_pause else word.start
-        times.append((min(start, duration), min(word.end, duration)))
-        after_pause = word.text[-1] in SENTENCE_ENDS
-    return tuple(Word(w.text, *time) for w, time in zip(words, times, strict=True))
+    starts_sentence = [True, *(word.text[-1] in SENTENCE_ENDS for word in words[:-1])]
+    cut = [
+        _cut(word, longest, starts_sentence=starts)
+        for word, starts in zip(words, starts_sentence, strict=True)
+    ]
+    return tuple(_within(word, duration) for word in cut)
+
+
+def _cut(word: Word, longest: float, *, starts_sentence: bool) -> Word:
+    """Take the pause off a word: it comes after the last one of a sentence, else before the word.
+
+    faster-whisper's rule, which it applies at the ends of sentences only.
+    """
+    if word.text[-1] in SENTENCE_ENDS and not starts_sentence:
+        return replace(word, end=min(word.end, word.start + longest))
+    return replace(word, start=max(word.start, word.end - longest))
+
+
+def _within(word: Word, duration: float) -> Word:
+    return replace(word, start=min(word.start, duration), end=min(word.end, duration))
 
 
 def _grouped(pieces: Sequence[Piece]) -> list[list[Piece]]:
