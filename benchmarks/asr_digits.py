@@ -6,10 +6,12 @@ from typing import Any
 
 from benchmarks.asr_score import TAG, furthest, normalised, word_errors
 from benchmarks.asr_sides import AUDIO, AsrWorker, peer
+from benchmarks.sides import VAD_FOLDER
 
 Result = dict[str, Any]
 
 PRECISIONS = ("float32", "int8")
+FUNASR, FUNASR_CUT = "FunASR", "FunASR with VAD"
 
 
 def read_transcripts(path: Path) -> dict[str, list[str]]:
@@ -21,18 +23,26 @@ def read_transcripts(path: Path) -> dict[str, list[str]]:
 def digits(worker: AsrWorker, alias: str, transcripts: dict[str, list[str]]) -> Result:
     """Recognise the clips, which lie on the worker's volume, in each way.
 
-    FunASR and the worker's engine get whole clips, so that both see the same samples; the service
-    cuts them with its VAD.
+    FunASR and the worker's engine get whole clips, so that both see the same samples; FunASR with
+    its VAD and the service, with the project's settings, cut them.
     """
     clips = [worker.audio / name for name in transcripts]
-    options = {"language": "en", "use_itn": False, "output_timestamp": True}
-    job = {"model": str(worker.folder(alias)), "options": options}
-    funasr = peer("asr_funasr.py", {**job, "recordings": [str(clip) for clip in clips]}).answers
+    job = {
+        "model": str(worker.folder(alias)),
+        "options": {"language": "en", "use_itn": False, "output_timestamp": True},
+        "recordings": [str(clip) for clip in clips],
+    }
+    funasr = peer("asr_funasr.py", job).answers
+    vad = str(worker.volume.root / VAD_FOLDER)
+    funasr_cut = peer("asr_funasr.py", {**job, "vad_model": vad}).answers
     expected = list(transcripts.values())
     result: Result = {
         "clips": len(clips),
         "words": sum(map(len, expected)),
-        "word_errors": {"FunASR": _errors(expected, funasr)},
+        "word_errors": {
+            FUNASR: _errors(expected, funasr),
+            FUNASR_CUT: _errors(expected, funasr_cut),
+        },
         "engine_beside_funasr": {},
     }
     for precision in PRECISIONS:

@@ -11,7 +11,7 @@ from tests.test_handler import environment
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_demo_prints_a_table_and_leaves_files(volume, tmp_path):
+def test_the_demo_prints_a_transcript_and_leaves_files(volume, tmp_path):
     (tmp_path / "test_input.json").symlink_to(ROOT / "test_input.json")
     done = subprocess.run(
         [sys.executable, "-m", "scripts.demo"],
@@ -23,10 +23,14 @@ def test_the_demo_prints_a_table_and_leaves_files(volume, tmp_path):
         timeout=120,
     )
     result = json.loads((tmp_path / "out" / "sample.json").read_text())
-    rows = re.findall(r"^ +([\d.]+) +([\d.]+) +[\d.]+  (SPEAKER_\d\d) ", done.stdout, re.MULTILINE)
-    assert [(float(s), float(e), who) for s, e, who in rows] == [
-        (turn["start"], turn["end"], turn["speaker"]) for turn in result["turns"]
+    rows = re.findall(r"^ *([\d.]+) - *([\d.]+)  (SPEAKER_\d\d)  (.+)$", done.stdout, re.MULTILINE)
+    assert [(float(s), float(e), who, text) for s, e, who, text in rows] == [
+        (round(s["start"], 2), round(s["end"], 2), s["speaker"], s["text"])
+        for s in result["segments"]
     ]
+    assert {who for _, _, who, _ in rows} == {"SPEAKER_00", "SPEAKER_01"}
     rttm = (tmp_path / "out" / "sample.rttm").read_text().splitlines()
-    assert len(rttm) == len(rows) > 4
+    assert len(rttm) == len(result["turns"]) > 4
     assert all(re.fullmatch(r"SPEAKER sample 1 \S+ \S+ <NA> <NA> \S+ <NA> <NA>", r) for r in rttm)
+    for name in ("txt", "srt", "vtt", "textgrid"):
+        assert "New Jersey" in (tmp_path / "out" / f"sample.{name}").read_text()

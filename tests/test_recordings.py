@@ -50,9 +50,10 @@ def test_no_more_than_a_few_are_read_ahead(server, tmp_path, make_settings):
         read_ahead(urls, tmp_path, make_settings(), JobControl())
     ) as recordings:
         for _ in range(3):
-            next(recordings)
+            next(recordings).close()
         assert server.count("/files/sample.wav") - before <= 3 + AHEAD
     assert server.count("/files/sample.wav") - before <= 3 + AHEAD
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cancelled_job_stops_reading(server, tmp_path, make_settings):

@@ -16,6 +16,7 @@ from tests import media
 from tests.media_server import MediaServer
 from volume_bootstrap.layout import dump, read_manifest
 from worker.audio import decode
+from worker.control import JobControl
 from worker.runpod_app import start_service
 from worker.service import Service
 from worker.telemetry import set_up_logging
@@ -61,6 +62,12 @@ def wav(samples: np.ndarray, rate: int = 16_000) -> str:
 
 def data_uri(content: bytes) -> str:
     return "data:audio/wav;base64," + base64.b64encode(content).decode()
+
+
+def samples_of(path: Path, folder: Path) -> np.ndarray:
+    """Samples of a recording at 16 kHz."""
+    with decode(path, folder / "samples", JobControl(), max_seconds=60).waveform as waveform:
+        return waveform[:]
 
 
 def reference(path: Path) -> list[tuple[float, float, str]]:
@@ -335,21 +342,21 @@ def test_a_shift_longer_than_the_window_is_refused(service):
 
 
 def test_a_bug_is_an_internal_error_whose_log_line_has_the_reference(service, monkeypatch, capsys):
-    monkeypatch.setattr(service, "_defaults", lambda: 1 / 0)
+    monkeypatch.setattr(service, "_planner", None)
     set_up_logging("INFO")
     error = ask(service, SAMPLE)["error"]
     assert error.startswith("INTERNAL: ")
-    assert "division" not in error
+    assert "NoneType" not in error
     line = json.loads(capsys.readouterr().err.splitlines()[-1])
     assert line["message"].removeprefix("internal error ") in error
-    assert "ZeroDivisionError" in line["traceback"]
+    assert "AttributeError" in line["traceback"]
 
 
 @pytest.mark.parametrize(
     "encoding", ["flac", "mp3", "m4a", "ogg", "webm", "mp4_video", "wav_f32", "wav_u8"]
 )
 def test_the_conversation_survives_each_container(service, data, tmp_path, encoding):
-    speech = decode(data / "sample.wav", max_seconds=60).waveform
+    speech = samples_of(data / "sample.wav", tmp_path)
     # Three samples for one: 48 kHz, which every codec takes; and stereo.
     samples = np.repeat(np.repeat(speech[:, np.newaxis], 3, axis=0), 2, axis=1)
     path = media.encode(tmp_path, encoding, samples, 48_000)
@@ -357,7 +364,7 @@ def test_the_conversation_survives_each_container(service, data, tmp_path, encod
 
 
 def test_a_truncated_mp3_gives_what_is_there(service, data, tmp_path):
-    speech = decode(data / "sample.wav", max_seconds=60).waveform
+    speech = samples_of(data / "sample.wav", tmp_path)
     path = media.encode(tmp_path, "mp3", speech[:, None], 16_000)
     content = path.read_bytes()
     reply = ask(service, data_uri(content[: len(content) * 2 // 3]))

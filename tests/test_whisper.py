@@ -108,7 +108,7 @@ def test_the_batch_changes_nothing(whisper, jfk, telephone):
 
 def test_nothing_is_written_for_nothing(whisper):
     waveforms = [np.zeros(n, np.float32) for n in (0, 1, 399, 400, 160_000, 480_000)]
-    waveforms += [noise(s, level) for s in (1, 10, 29) for level in (1e-5, 1e-3, 0.1)]
+    waveforms += [noise(s, level) for s in (1, 30) for level in (1e-5, 1e-3, 0.1)]
     for found in whisper(waveforms, TIMED):
         assert found.text == ""
         assert found.words == ()

@@ -5,6 +5,7 @@ import shutil
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,10 @@ class Recording:
     folder: Path
 
     def close(self) -> None:
-        """Give its disk space back."""
+        """Give its disk space back; a second time there is nothing to do."""
         self.audio.waveform.close()
-        shutil.rmtree(self.folder)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
 
 def read(source: AudioSource, folder: Path, settings: Settings, control: JobControl) -> Recording:
@@ -64,29 +66,33 @@ def read_ahead(
 ) -> Generator[Recording | WorkerError]:
     """Yield each recording in order, or what is wrong with it, while the next ones are read.
 
+    Who gets a recording closes it.
+
     Raises
     ------
     CancelledError
         The job was cancelled.
     """
     running: deque[Future[Recording | WorkerError]] = deque()
-    with ThreadPoolExecutor(AHEAD, thread_name_prefix="read") as pool:
-        try:
-            for number, source in enumerate(sources):
-                # The job's id goes along, into the log.
-                context = contextvars.copy_context()
-                running.append(
-                    pool.submit(
-                        context.run, _attempt, source, folder / str(number), settings, control
-                    )
-                )
-                if len(running) > AHEAD:
-                    yield running.popleft().result()
-            while running:
+    with ExitStack() as unread, ThreadPoolExecutor(AHEAD, thread_name_prefix="read") as pool:
+        # Last in, first out: the pool ends first, and then nothing comes any more.
+        unread.callback(_discard, running)
+        for number, source in enumerate(sources):
+            # The job's id goes along, into the log.
+            context = contextvars.copy_context()
+            own = folder / str(number)
+            running.append(pool.submit(context.run, _attempt, source, own, settings, control))
+            if len(running) > AHEAD:
                 yield running.popleft().result()
-        finally:
-            for future in running:
-                future.cancel()
+        while running:
+            yield running.popleft().result()
+
+
+def _discard(running: deque[Future[Recording | WorkerError]]) -> None:
+    """Close what was read for nobody."""
+    for future in running:
+        if not future.exception() and isinstance(recording := future.result(), Recording):
+            recording.close()
 
 
 def _attempt(

@@ -9,7 +9,7 @@ import secrets
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,12 +114,14 @@ class Service:
 
         with (
             tempfile.TemporaryDirectory(prefix="speech-job-") as folder,
+            ExitStack() as opened,
             closing(read_ahead(request.audio, Path(folder), self._settings, control)) as recordings,
         ):
             for index, recording in enumerate(recordings):
                 if isinstance(recording, WorkerError):
                     outcomes[index] = self._refusal(recording)
                     continue
+                opened.callback(recording.close)
                 try:
                     turns, segments = self._listen(recording, plan, control)
                 except CancelledError:
