@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.asr_score import TAG
 from benchmarks.asr_sides import AUDIO, AsrWorker, Job, Run, peer
 from benchmarks.measure import spread
 
@@ -129,7 +130,7 @@ def measure(sides: Sides, compared: Mapping[str, str], recording: Path, rounds: 
 def _described(answer: Result) -> Result:
     """How much was written; the stages of the worker and the VAD's part of its peer."""
     stages = answer.get("timings") or {"vad": answer.get("vad_s")}
-    return {"characters": len(answer["text"]), "stages_s": stages}
+    return {"characters": len(TAG.sub("", answer["text"])), "stages_s": stages}
 
 
 def _audio(recording: Path) -> Job:

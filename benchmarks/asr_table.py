@@ -1,5 +1,6 @@
 """The results of speech recognition as tables of plain text, with the targets of each part."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,7 +93,8 @@ def _long(result: Result) -> Iterator[str]:
                 f"  {task} cancelled at {one['moment_s']:.1f} s, in {one['stage']}: "
                 f"{one['answer']} after {one['seconds']:.2f} s"
             )
-        slowest = max(one["seconds"] for one in answers if one["answer"] == "CANCELLED")
+        took = [one["seconds"] for one in answers if one["answer"] == "CANCELLED"]
+        slowest = max(took, default=math.inf)
         title = f"{task}, cancellation answered ≤ {CANCEL_S:g} s"
         yield _target(title, f"{slowest:.2f}", reached=slowest <= CANCEL_S)
 
@@ -137,4 +139,4 @@ def _speed(result: Result) -> Iterator[str]:
 
 
 def _target(title: str, value: float | str, *, reached: bool) -> str:
-    return f"  {title:<48}{value!s:<22}{'reached' if reached else 'MISSED'}"
+    return f"  {title:<52}{value!s:<20}{'reached' if reached else 'MISSED'}"

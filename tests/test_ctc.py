@@ -49,7 +49,9 @@ def test_a_mark_belongs_to_the_word_before_it():
 
 
 def test_each_han_character_is_a_word_and_shares_its_piece():
-    found = timed_words("我们ok吧", [Span(0, 2, 0.0, 0.2), Span(2, 4, 0.2, 0.3), Span(4, 5, 0.3, 0.4)])
+    found = timed_words(
+        "我们ok吧", [Span(0, 2, 0.0, 0.2), Span(2, 4, 0.2, 0.3), Span(4, 5, 0.3, 0.4)]
+    )
     assert [word.text for word in found] == ["我", "们", "ok", "吧"]
     assert [(word.start, word.end) for word in found] == [
         (0.0, 0.1),

@@ -1,6 +1,5 @@
 """What goes wrong with FunASR itself, and must not go wrong here."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -30,7 +29,7 @@ def folder(tmp_path) -> Path:
     return Path(shutil.copytree(MODEL, tmp_path / "model"))
 
 
-def say(*frames: str | int) -> np.ndarray:
+def path(*frames: str | int) -> np.ndarray:
     """A path of the digits model: four queries, then these pieces, a blank before each."""
     pieces = recogniser()._pieces
     spoken = [f if isinstance(f, int) else pieces.piece_to_id(f) for f in frames]
@@ -152,7 +151,7 @@ def test_a_language_that_the_model_does_not_have_is_never_auto():
 
 @pytest.mark.parametrize("tag", ["<|Laughter|>", "<|BGM|>", "<|ja|>", "<|GBG|>", "<|withitn|>"])
 def test_a_tag_in_the_text_is_no_text(tag):
-    found = recogniser()._recognition(say("▁one", tag, "▁two"), TIMED)
+    found = recogniser()._recognition(path("▁one", tag, "▁two"), TIMED)
     assert found.text == "one two"
     assert [word.text for word in found.words] == ["one", "two"]
     assert (found.language, found.emotion, found.event) == ("en", "neutral", "speech")
@@ -161,65 +160,74 @@ def test_a_tag_in_the_text_is_no_text(tag):
 def test_unknown_tags_are_none():
     pieces = recogniser()._pieces
     tags = ["<|nospeech|>", "<|EMO_UNKNOWN|>", "<|Event_UNK|>", "<|woitn|>"]
-    path = np.array([pieces.piece_to_id(tag) for tag in tags] + [0] * 5)
-    found = recogniser()._recognition(path, TIMED)
+    best = np.array([pieces.piece_to_id(tag) for tag in tags] + [0] * 5)
+    found = recogniser()._recognition(best, TIMED)
     assert (found.text, found.words) == ("", ())
     assert (found.language, found.emotion, found.event) == (None, None, None)
 
 
-@pytest.fixture
-def sentence(monkeypatch):
-    """Pieces of a vocabulary that can write `The.`; the digits' cannot."""
-    import sentencepiece
-
-    class Writer:
-        """What the digits' vocabulary says, with four of its unused pieces renamed."""
-
-        names = {"[u23]": "The", "[u24]": "."}
-
-    return sentencepiece, Writer
-
-
-def test_the_word_the_survives():
+def test_the_word_the_survives(folder):
     """FunASR's rich_transcription_postprocess deletes the literal `The.`"""
     clean = funasr_module("utils.postprocess_utils").rich_transcription_postprocess
     assert "The." not in clean("<|en|><|NEUTRAL|><|Speech|><|withitn|>That is The.")
-    letters = say("▁", "t", "h", "e", ".")
-    assert recogniser()._recognition(letters, TIMED).text == "the."
-
-
-def test_pieces_that_tokenise_otherwise_keep_their_words_and_times():
-    """FunASR tokenises its own text again to align it: another row of tokens, an IndexError."""
-    model = Reference(MODEL)
-    path = say("t", "w", "o")
-    scores = torch.full((len(path), 25_055), -20.0)
-    scores[torch.arange(len(path)), torch.from_numpy(path)] = 0.0
-    expected = recogniser()._recognition(path, TIMED)
-    assert [(word.text, word.start, word.end) for word in expected.words] == [("two", 0.03, 0.33)]
-    model.model.encoder.forward = lambda speech, lengths: (scores[None], torch.tensor([len(path)]))
-    model.model.ctc.log_softmax = lambda encoded: encoded.log_softmax(-1)
-    theirs = model(waveform("clip04_ked.flac"), output_timestamp=True)
-    assert theirs["words"] != ["two"] or theirs["timestamp"] != [[30, 330]]
-
-
-@pytest.mark.parametrize("as_file", [False, True])
-def test_a_hotword_is_neither_fetched_nor_opened(tmp_path, as_file):
-    """FunASR fetches a hotword that begins with http and reads one that ends in .txt."""
-    folder = funasr_folders.paraformer(tmp_path / "seaco", "SeacoParaformer")
+    # The digits' vocabulary cannot write it: an unused piece of as many letters is renamed.
+    vocabulary = folder / "tiny_digits_spectok.bpe.model"
+    vocabulary.write_bytes(vocabulary.read_bytes().replace(b"[u23]", b" The."))
     engine = funasr_models.load(folder, CPU)
-    clip = [waveform("clip04_ked.flac")]
-    asked: list[str] = []
-    with MediaServer({"/words.txt": "模型".encode()}) as server:
-        if as_file:
-            words = tmp_path / "words.txt"
-            words.write_text("模型")
-            hotword = str(words)
-        else:
-            hotword = server.url("/words.txt")
-        engine(clip, AsrOptions(hotwords=(hotword,)))
-        asked = server.requests
-    assert asked == []
-    ids = engine._network.generate_hotwords_list
-    assert json.dumps(ids(f" {hotword} ", engine._tokenizer, _Frontend(folder))) == json.dumps(
-        [[len(funasr_folders.TOKENS) - 1], [1]]
+    found = engine._recognition(path("▁one", 23), TIMED)
+    assert found.text == "one The."
+    assert [word.text for word in found.words] == ["one", "The."]
+
+
+class Fixed(torch.nn.Module):
+    """Stands for the encoder and the head of FunASR's model: the best path is given."""
+
+    def __init__(self, best: np.ndarray) -> None:
+        super().__init__()
+        self.scores = torch.full((1, len(best), 25_055), -20.0)
+        self.scores[0, torch.arange(len(best)), torch.from_numpy(best)] = 0.0
+
+    def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.scores, torch.tensor([self.scores.shape[1]])
+
+    def log_softmax(self, scores: torch.Tensor) -> torch.Tensor:
+        return scores.log_softmax(-1)
+
+
+def test_words_keep_their_times_where_their_text_would_be_cut_otherwise():
+    """FunASR cuts its text into tokens once more to align it: `t`, `w`, `o` become `two`.
+
+    The times it then finds are those of the `o`; where the new tokens are more than the old ones
+    it raises an IndexError (models/sense_voice/model.py:1071).
+    """
+    best = path("t", "w", "o")
+    (word,) = recogniser()._recognition(best, TIMED).words
+    assert (word.text, word.start, word.end) == ("two", pytest.approx(0.03), pytest.approx(0.33))
+    theirs = Reference(MODEL)
+    theirs.model.encoder = theirs.model.ctc = Fixed(best)
+    found = theirs(waveform("clip04_ked.flac"), output_timestamp=True)
+    assert (found["words"], found["timestamp"]) == (["two"], [[270, 330]])
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["address", "file"])
+def test_a_hotword_is_neither_fetched_nor_opened(tmp_path, monkeypatch, as_file):
+    """FunASR fetches a hotword that begins with http and reads one that ends in .txt."""
+    engine = funasr_models.load(
+        funasr_folders.paraformer(tmp_path / "seaco", "SeacoParaformer"), CPU
     )
+    words = tmp_path / "words.txt"
+    words.write_text("模型")
+    given = []
+    decode = engine._network._seaco_decode_with_ASF
+
+    def decode_and_note(*tensors, hw_list):
+        given.append(hw_list)
+        return decode(*tensors, hw_list=hw_list)
+
+    monkeypatch.setattr(engine._network, "_seaco_decode_with_ASF", decode_and_note)
+    with MediaServer(tmp_path) as server:
+        hotword = str(words) if as_file else server.url("/files/words.txt")
+        engine([waveform("clip04_ked.flac")], AsrOptions(hotwords=(hotword,)))
+        assert server.count("/files/words.txt") == 0
+    unknown, start = len(funasr_folders.TOKENS) - 1, 1
+    assert given == [[[unknown], [start]]]

@@ -257,7 +257,7 @@ def test_two_jobs_at_once_are_answered_as_alone(service, server):
     assert found == [alone] * 3
 
 
-@pytest.mark.parametrize("stage", ["decode", "vad", "embedding", "asr"])
+@pytest.mark.parametrize("stage", ["decode", "vad", "embedding", "clustering", "asr"])
 def test_a_job_cancelled_at_any_stage_ends_and_leaves_nothing(service, stage):
     control = JobControl(lambda name, share: control.cancel() if name == stage else None)
     reply = service.answer({"audio": SAMPLE}, control)
@@ -269,5 +269,5 @@ def test_progress_tells_each_stage(service):
     reports: list[tuple[str, float]] = []
     service.answer({"audio": SAMPLE}, JobControl(lambda *report: reports.append(report)))
     stages = list(dict.fromkeys(stage for stage, _ in reports))
-    assert stages == ["decode", "vad", "embedding", "asr"]
+    assert stages == ["decode", "vad", "embedding", "clustering", "asr"]
     assert all(0 <= share <= 1 for _, share in reports)

@@ -39,7 +39,11 @@ EVENTS = frozenset(
 TAG = re.compile(r"<\|.*\|>")
 """A token that says something of the sound; any that is in none of the lists means unknown."""
 
-MAX_SEGMENT_S = 30.0
+MAX_SEGMENT_S = 20.0
+"""FunASR cuts at 30 s; a shorter one leaves a CPU sooner and is understood as well."""
+JOIN_S = 1.0
+"""What the VAD cut at a short pause is given as one, as FunASR's examples do (``merge_vad``): a word
+alone in its segment is heard less well than among others (docs/asr.md)."""
 QUERY_FRAMES = 4
 """Put before the sound to ask for language, emotion, event and spelling, in this order."""
 EARLY_S = 0.03
@@ -90,7 +94,7 @@ class SenseVoice:
             itn=Writes.ON_REQUEST,
             punctuation=Writes.ON_REQUEST,
             max_segment_s=MAX_SEGMENT_S,
-            join_s=None,
+            join_s=JOIN_S,
             fixed_s=0.0,
             bytes_per_s=_bytes_per_frame(network, device) / frontend.frame_s,
         )
@@ -189,4 +193,5 @@ def _bytes_per_frame(network: Any, device: Device) -> float:  # noqa: ANN401
     first = network.encoder.encoders0[0]
     bytes_each = 2 if device.precision in ("bfloat16", "float16") else 4
     width: float = 8 * first.size + 2 * first.feed_forward.w_1.out_features
-    return bytes_each * width + 4.0 * 3 * first.in_size
+    features: float = 4 * 3 * first.in_size
+    return bytes_each * width + features
