@@ -17,12 +17,17 @@ VAD = {"max_end_silence_ms": 800, "max_segment_s": 30, "speech_noise_threshold":
 """As FunASR's VAD is told, or does without being told."""
 BATCH_SIZE_S = 60
 """Of FunASR's batches, as its README has it; on a CPU it makes batches of one."""
+MERGE_S = 15
+"""What FunASR's merge_vad makes of segments in its README, silence and all."""
 
 
 def sensevoice(
     worker: AsrWorker, model: Path, vad: Path, recording: Path, warm_up: Path, rounds: int
 ) -> Result:
     """SenseVoiceSmall at its real size beside FunASR's AutoModel, with word times and without.
+
+    AutoModel also merges segments, as an example of FunASR's does: a figure beside, no peer, as the
+    text then covers silence too.
 
     Parameters
     ----------
@@ -35,7 +40,7 @@ def sensevoice(
         job: Job = {"task": "asr", "language": "auto", "timestamps": timestamps, "vad": VAD}
         return worker.run([job | _audio(warm_up), job | _audio(recording)], precision)
 
-    def automodel(*, words: bool) -> Run:
+    def automodel(*, words: bool, merged: bool = False) -> Run:
         return peer(
             "asr_funasr.py",
             {
@@ -47,12 +52,15 @@ def sensevoice(
                     "use_itn": True,
                     "batch_size_s": BATCH_SIZE_S,
                     "output_timestamp": words,
+                    "merge_vad": merged,
+                    "merge_length_s": MERGE_S,
                 },
             },
         )
 
     sides = {
         "AutoModel, word times": lambda: automodel(words=True),
+        "AutoModel merged, word times": lambda: automodel(words=True, merged=True),
         "worker float32, word times": lambda: ours("word"),
         "worker int8, word times": lambda: ours("word", "int8"),
         "AutoModel, text": lambda: automodel(words=False),

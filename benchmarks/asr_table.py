@@ -124,14 +124,14 @@ def _speed(result: Result) -> Iterator[str]:
         "with (least to greatest)"
     )
     yield (
-        f"  {'':<28}{'seconds':>9}{'× real time':>25}{'processor s':>14}{'peak MB':>10}"
+        f"  {'':<30}{'seconds':>9}{'× real time':>25}{'processor s':>14}{'peak MB':>10}"
         f"{'characters':>12}{'load':>7}"
     )
     for side, own in result["sides"].items():
         rate = own["times_real_time"]
         spread = f"{rate['median']:.1f} ({rate['min']:.1f} to {rate['max']:.1f})"
         yield (
-            f"  {side:<28}{own['wall_s']['median']:9.1f}{spread:>25}"
+            f"  {side:<30}{own['wall_s']['median']:9.1f}{spread:>25}"
             f"{own['cpu_s']['median']:14.1f}{own['peak_memory_mb']['median']:10.0f}"
             f"{own['characters']:12}{own['load_average']['median']:7.1f}"
         )

@@ -17,7 +17,7 @@ from tests.hub_server import HubServer
 from tests.wheels import environment, make_wheel, snapshot, use
 from volume_bootstrap import models
 from volume_bootstrap.errors import ModelError
-from volume_bootstrap.layout import MANIFEST_FORMAT, ModelRecord, Volume
+from volume_bootstrap.layout import MODELS_FORMAT, ModelRecord, Volume
 from volume_bootstrap.project_files import (
     BundledSource,
     FileEntry,
@@ -135,14 +135,14 @@ def test_a_model_that_an_older_provisioner_recorded_is_not_fetched_again(hub, em
     (record,), _ = provision(empty, entry())
     beside = empty.models / record.folder / ".record.json"
     text = beside.read_text()
-    older = text.replace(f'"format": {MANIFEST_FORMAT}', f'"format": {MANIFEST_FORMAT - 1}')
+    older = text.replace(f'"format": {MODELS_FORMAT}', f'"format": {MODELS_FORMAT - 1}')
     assert older != text
     beside.write_text(older)
     hub.reset()
     assert actions(empty, entry()) == ["adopt"]
     (again,), _ = provision(empty, entry())
     assert again.folder == record.folder
-    assert beside.read_text().startswith(f'{{\n  "format": {MANIFEST_FORMAT},')
+    assert beside.read_text().startswith(f'{{\n  "format": {MODELS_FORMAT},')
     assert hub.log() == []
 
 

@@ -1,5 +1,6 @@
 """The command as users run it, from a checkout with a project of tiny wheels."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -120,6 +121,46 @@ def test_a_damaged_manifest_is_written_anew(checkout, damage):
     assert done.returncode == 0, done.stderr
     assert "cannot be read" in done.stderr
     assert manifest.read_text() == content
+
+
+def test_a_volume_of_0_2_0_keeps_its_packages_and_weights(checkout):
+    """Its manifest and its models' records are of format 2, without `engine`."""
+    weights = checkout.root / "weights" / "model.pt"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    source = {"kind": "bundled", "path": "weights"}
+    model = {"alias": "text", "id": "org/name", "task": "asr", "engine": "funasr", "licence": "MIT"}
+    entry = {**model, "files": [{"path": "model.pt", "sha256": digest}], "sources": [source]}
+    checkout.describe(["greeting==1.0"], ["greeting"], [entry])
+    assert checkout.setup().returncode == 0
+    generation = (checkout.pointer / "generation.json").read_bytes()
+    assert json.loads(generation)["format"] == 2
+    (served,) = (checkout.volume / "models" / "hub" / "org" / ".name").iterdir()
+    manifests = sorted((checkout.volume / ".metadata").rglob("*.json"))
+    assert len(manifests) == 2
+    told = {path: path.read_text() for path in (*manifests, served / ".record.json")}
+    for path, text in told.items():
+        record = {**json.loads(text), "format": 2}
+        for each in record.get("models", [record]):
+            del each["engine"]
+        path.write_text(json.dumps(record, indent=2) + "\n")
+    before = checkout.pointer.readlink(), (served / "model.pt").stat()
+    weights.unlink()  # whoever fetches fails
+
+    done = checkout.setup(UV_FIND_LINKS="/nowhere")  # every uv fails on it
+    assert done.returncode == 0, done.stderr
+    assert (checkout.pointer / "generation.json").read_bytes() == generation
+    assert checkout.pointer.readlink() == before[0]
+    assert len(list((checkout.pointer.parent / ".generations").iterdir())) == 1
+    assert [*served.parent.iterdir()] == [served]
+    assert (served / "model.pt").stat().st_size == before[1].st_size
+    for path, text in told.items():
+        now = json.loads(path.read_text())
+        for each in now.get("models", [now]):
+            assert (each["source"], each["engine"]) == ("adopted from the volume", "funasr")
+        assert now["format"] == json.loads(text)["format"] == 3
+    assert checkout.setup(UV_FIND_LINKS="/nowhere").stdout.splitlines()[0].endswith("nothing to do")
 
 
 MODEL = {

@@ -1,6 +1,8 @@
+import threading
+
 import pytest
 
-from worker.control import JobControl
+from worker.control import Exclusive, JobControl
 from worker.errors import CancelledError
 
 
@@ -53,3 +55,26 @@ def test_a_stage_ends_at_the_step_after_it_is_cancelled(control, reports):
 
 def test_a_job_without_a_listener():
     assert list(JobControl().watch("vad", "ab", 2)) == ["a", "b"]
+
+
+def test_a_lock_is_held_by_one_and_given_back():
+    lock = threading.Lock()
+    with Exclusive(lock, JobControl()):
+        assert lock.locked()
+    assert not lock.locked()
+
+
+def test_a_cancelled_job_does_not_wait_for_the_device():
+    lock, control = threading.Lock(), JobControl()
+    lock.acquire()
+    threading.Timer(0.2, control.cancel).start()
+    with pytest.raises(CancelledError), Exclusive(lock, control):
+        pass
+    assert lock.locked()
+
+
+def test_a_pause_ends_when_the_job_is_cancelled():
+    control = JobControl()
+    threading.Timer(0.2, control.cancel).start()
+    with pytest.raises(CancelledError):
+        control.wait(600)

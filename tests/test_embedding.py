@@ -8,7 +8,7 @@ from worker.engines import embedding
 from worker.engines.embedding import BATCH_WINDOWS, DIM
 from worker.errors import CancelledError
 from worker.segments import Segment, Window
-from worker.waveform import Waveform
+from worker.waveform import WaveformFile
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_pieces_change_nothing(embed, noise, monkeypatch):
 def test_a_file_gives_what_the_array_gives(embed, noise, tmp_path):
     path = tmp_path / "samples.f32"
     path.write_bytes(noise.tobytes())
-    with Waveform(path) as waveform:
+    with WaveformFile(path) as waveform:
         from_file = embed(waveform, WINDOWS, 1.5, JobControl())
     np.testing.assert_array_equal(from_file, embed(noise, WINDOWS, 1.5, JobControl()))
 

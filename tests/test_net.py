@@ -349,12 +349,12 @@ def test_a_redirect_does_not_leave_https(
     assert server.count("/files/a.wav?secure") == 0
 
 
-@pytest.mark.parametrize("path", ["/silent", "/drip", "/drip-headers"])
+@pytest.mark.parametrize("path", ["/silent", "/drip", "/drip-headers", "/status/503"])
 def test_a_cancelled_job_does_not_wait_for_the_peer(
     server: MediaServer, tmp_path: Path, path: str
 ) -> None:
     control = JobControl()
-    limits = DownloadLimits(max_bytes=10_000_000, total_s=60)
+    limits = DownloadLimits(max_bytes=10_000_000, total_s=60, pauses_s=(30, 30))
     threading.Timer(0.3, control.cancel).start()
     before = server.count(path)
     with pytest.raises(CancelledError):

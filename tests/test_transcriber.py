@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from worker.control import JobControl
+from worker.control import Exclusive, JobControl
 from worker.device import Device
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
 from worker.errors import CancelledError, WorkerError
 from worker.segments import Segment, Word
-from worker.transcription.transcriber import Engine, Transcriber
+from worker.transcription.transcriber import Engine, Transcriber, logger
 
 TRAITS = Traits(
     languages=("en",),
@@ -51,8 +51,10 @@ def never(waveform: Waveform, options: AsrOptions) -> None:
 def transcriber(fails=never, control=None, num_recordings=1) -> tuple[Echo, Transcriber]:
     echo = Echo(fails)
     options = AsrOptions(word_times=True)
-    engine = Engine(echo, options, Device("cpu", 1, "float32"), threading.Lock())
-    return echo, Transcriber(engine, control or JobControl(), num_recordings)
+    control = control or JobControl()
+    occupied = Exclusive(threading.Lock(), control)
+    engine = Engine(echo, options, Device("cpu", 1, "float32"), occupied)
+    return echo, Transcriber(engine, control, num_recordings)
 
 
 def constant(value: int, seconds: float) -> Waveform:
@@ -178,3 +180,55 @@ def test_a_recording_without_speech_is_complete_at_once():
     assert transcript.pending == 0
     transcribe.finish()
     assert transcript.in_order() == []
+
+
+def test_one_lost_segment_among_silent_ones_is_no_failed_recording():
+    def fails(waveform: Waveform, options: AsrOptions) -> Exception | None:
+        return ValueError("odd") if len(waveform) == 16_000 else None
+
+    _, transcribe = transcriber(fails)
+    transcript = transcribe.add(constant(0, 9), [Segment(0, 2), Segment(3, 4)])
+    transcribe.finish()
+    assert len(transcript.in_order()) == 2
+
+
+def test_a_failed_attempt_keeps_no_memory_of_the_batch(monkeypatch):
+    monkeypatch.setattr(logger, "disabled", True)  # pytest keeps what is logged, traceback and all
+
+    class Tensor:
+        alive = 0
+
+        def __init__(self) -> None:
+            Tensor.alive += 1
+
+        def __del__(self) -> None:
+            Tensor.alive -= 1
+
+    seen: list[int] = []
+
+    def fails(waveform: Waveform, options: AsrOptions) -> Exception | None:
+        tensor = Tensor()  # a local of the frame that the error's traceback holds
+        seen.append(tensor.alive)
+        raise ValueError("no memory")
+
+    _, transcribe = transcriber(fails)
+    transcribe.add(constant(1, 30), [Segment(i * 2.0, i * 2.0 + 1) for i in range(6)])
+    transcribe.finish()
+    assert set(seen) == {1}
+
+
+def test_a_recording_that_cannot_be_read_fails_alone():
+    class Gone:
+        def __len__(self) -> int:
+            return 160_000
+
+        def __getitem__(self, part: slice) -> Waveform:
+            raise OSError(5, "Input/output error")
+
+    _, transcribe = transcriber(num_recordings=2)
+    gone = transcribe.add(Gone(), [Segment(0, 2)])
+    good = transcribe.add(constant(1, 9), [Segment(0, 2)])
+    transcribe.finish()
+    assert [s.recognition.text for s in good.in_order()] == ["1:32000"]
+    with pytest.raises(RuntimeError, match="every segment"):
+        gone.in_order()

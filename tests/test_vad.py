@@ -11,7 +11,7 @@ from worker.engines import vad
 from worker.engines.vad import FsmnVad, VadOptions, decide, is_speech
 from worker.errors import CancelledError
 from worker.segments import Segment
-from worker.waveform import Waveform
+from worker.waveform import WaveformFile
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def recording(data, tmp_path):
     """Decode a recording of the tests' data."""
     opened = []
 
-    def decoded(name: str) -> Waveform:
+    def decoded(name: str) -> WaveformFile:
         audio = decode(data / name, tmp_path / "samples.f32", JobControl(), max_seconds=600)
         opened.append(audio.waveform)
         return audio.waveform

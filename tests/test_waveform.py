@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from worker.waveform import Waveform
+from worker.waveform import WaveformFile
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def samples() -> np.ndarray:
 def waveform(tmp_path, samples):
     path = tmp_path / "samples.f32"
     path.write_bytes(samples.tobytes())
-    with Waveform(path) as opened:
+    with WaveformFile(path) as opened:
         yield opened
 
 
@@ -45,7 +45,7 @@ def test_nothing_but_a_plain_slice(waveform, key):
 def test_no_samples(tmp_path):
     path = tmp_path / "samples.f32"
     path.touch()
-    with Waveform(path) as waveform:
+    with WaveformFile(path) as waveform:
         assert len(waveform) == len(waveform[:]) == len(waveform[5:9]) == 0
 
 

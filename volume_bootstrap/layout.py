@@ -15,8 +15,13 @@ from typing import Any, get_args, get_origin
 
 logger = logging.getLogger(__name__)
 
-MANIFEST_FORMAT = 3
-"""Raised when a manifest changes in a way that an older worker would misread."""
+GENERATION_FORMAT = 2
+"""Of generation.json. Raised when it changes in a way that an older worker would misread: `setup`
+then builds the packages of every volume anew."""
+MODELS_FORMAT = 3
+"""Of manifests and of the records beside models. Raised likewise: `setup` then records, and
+exports, the models of every volume anew, and fetches no file that models.yaml has the SHA-256 of.
+"""
 
 MOUNTS = (Path("/runpod-volume"), Path("/workspace"))
 """Where RunPod mounts a network volume: in serverless workers, in pods."""
@@ -181,7 +186,8 @@ class Manifest:
 
 def dump(record: Generation | Manifest | ModelRecord) -> str:
     """The record as it stands on the volume."""
-    return json.dumps({"format": MANIFEST_FORMAT, **asdict(record)}, indent=2) + "\n"
+    number = GENERATION_FORMAT if isinstance(record, Generation) else MODELS_FORMAT
+    return json.dumps({"format": number, **asdict(record)}, indent=2) + "\n"
 
 
 def read_generation(path: Path) -> Generation:
@@ -192,7 +198,7 @@ def read_generation(path: Path) -> Generation:
     LayoutError
         The file is missing, damaged, or of another format.
     """
-    generation: Generation = _typed(Generation, _read(path), path)
+    generation: Generation = _typed(Generation, _read(path, GENERATION_FORMAT), path)
     return generation
 
 
@@ -204,7 +210,7 @@ def read_manifest(path: Path) -> Manifest:
     LayoutError
         The file is missing, damaged, or of another format.
     """
-    manifest: Manifest = _typed(Manifest, _read(path), path)
+    manifest: Manifest = _typed(Manifest, _read(path, MODELS_FORMAT), path)
     for model in manifest.models:
         if model.runtime not in {None, *(f.path for f in model.files)}:
             raise LayoutError(f"{path} is damaged: {model.alias} lists no {model.runtime}.")
@@ -238,19 +244,19 @@ def read_model(path: Path) -> ModelRecord:
     LayoutError
         The file is missing, damaged, or of another format.
     """
-    record: ModelRecord = _typed(ModelRecord, _read(path), path)
+    record: ModelRecord = _typed(ModelRecord, _read(path, MODELS_FORMAT), path)
     return record
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, number: int) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LayoutError(f"{path} does not exist.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise LayoutError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(record, dict) or record.pop("format", None) != MANIFEST_FORMAT:
-        raise LayoutError(f"{path} is not of format {MANIFEST_FORMAT}.")
+    if not isinstance(record, dict) or record.pop("format", None) != number:
+        raise LayoutError(f"{path} is not of format {number}.")
     return record
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from worker.control import JobControl
 from worker.errors import AudioTooLargeError, AudioTooLongError, InvalidInputError
 from worker.media import audio_stream, blocks, open_container, stated_duration
-from worker.waveform import SAMPLE_BYTES, SAMPLE_RATE, Waveform
+from worker.waveform import SAMPLE_BYTES, SAMPLE_RATE, WaveformFile
 
+MIN_BITS_PER_S = 100
+"""What a second of audio takes at least: a length that the file is too small for is damage."""
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -31,7 +33,7 @@ class Audio:
     codec : FFmpeg's name of the source's codec, such as ``pcm_s16le`` or ``mp3``
     """
 
-    waveform: Waveform
+    waveform: WaveformFile
     duration: float
     sample_rate: int
     channels: int
@@ -79,7 +81,7 @@ def decode(
     with open_container(path) as container:
         stream = audio_stream(container)
         stated = stated_duration(container)
-        if duration is None and stated is not None and stated - offset > max_seconds:
+        if duration is None and _is_credible(stated, path) and stated - offset > max_seconds:
             # Before hours of it are decoded.
             raise _too_long(f"lasts {stated - offset:.3f} s", max_seconds)
         ends = (stated, None if duration is None else offset + duration)
@@ -89,7 +91,7 @@ def decode(
             for block in _cut(decoded, max_seconds, offset, duration):
                 file.write(block.data)
         context = stream.codec_context
-        waveform = Waveform(target)
+        waveform = WaveformFile(target)
         return Audio(
             waveform=waveform,
             duration=len(waveform) / SAMPLE_RATE,
@@ -97,6 +99,11 @@ def decode(
             channels=context.layout.nb_channels,
             codec=context.codec.canonical_name,
         )
+
+
+def _is_credible(stated: float | None, path: Path) -> TypeGuard[float]:
+    """Whether a file is large enough for the length that its header says; damage makes days."""
+    return stated is not None and path.stat().st_size * 8 >= stated * MIN_BITS_PER_S
 
 
 def _too_long(what: str, max_seconds: float) -> AudioTooLongError:

@@ -15,6 +15,10 @@ Report = Callable[[str, float], None]
 """Called with the stage and the share of it that is done, in [0, 1]."""
 
 
+POLL_S = 0.5
+"""How often a job that waits looks whether it was cancelled, in seconds."""
+
+
 def _ignore(stage: str, share: float) -> None:
     pass
 
@@ -46,6 +50,11 @@ class JobControl:
         if self._cancelled.is_set():
             raise CancelledError("The job was cancelled. Nothing of it is kept.")
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass, unless the job is cancelled."""
+        self._cancelled.wait(seconds)
+        self.check()
+
     def update(self, stage: str, share: float) -> None:
         """Report that `share` of a stage is done, and check."""
         self.check()
@@ -56,3 +65,24 @@ class JobControl:
         for done, item in enumerate(items):
             self.update(stage, done / total)
             yield item
+
+
+class Exclusive:
+    """A lock that a job holds while it computes; a cancelled one does not wait for it.
+
+    Parameters
+    ----------
+    lock : what the jobs share.
+    control : of the job that this is for.
+    """
+
+    def __init__(self, lock: threading.Lock, control: JobControl) -> None:
+        self._lock = lock
+        self._control = control
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(timeout=POLL_S):
+            self._control.check()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

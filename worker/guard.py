@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 import httpcore
 
-from worker.control import JobControl
+from worker.control import POLL_S, JobControl
 from worker.errors import ForbiddenUrlError, InvalidInputError
 from worker.naming import describe_source
 from worker.settings import IPNetwork
@@ -30,8 +30,6 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = {"http": 80, "https": 443}
 HOST = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")
 """A name or an address after IDNA encoding; leaves out zones (``fe80::1%eth0``)."""
-POLL_S = 0.5
-"""How often a silent peer is left to see whether the job was cancelled, in seconds."""
 URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 """What `quote` leaves alone in a URL that may be quoted already."""
 
@@ -152,6 +150,7 @@ class Deadline:
 
     def bound(self, timeout: float | None) -> float:
         """The timeout, cut to what is left."""
+        self._control.check()
         remaining = self.remaining()
         if remaining <= 0:
             raise httpcore.ReadTimeout
@@ -161,7 +160,6 @@ class Deadline:
         """Call `read` with short timeouts, until it answers or the timeout or deadline is over."""
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            self._control.check()
             try:
                 return read(self.bound(max(0.001, min(POLL_S, end - time.monotonic()))))
             except httpcore.ReadTimeout:

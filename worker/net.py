@@ -4,7 +4,6 @@ Redirects are followed here, one guarded request each. Proxies named by the
 environment are not used: the guard could not see behind them.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urljoin
@@ -118,7 +117,7 @@ def download(
                     f"{describe_source(url)} could not be fetched: "
                     f"{_reason(error, limits, deadline)}. Check that it is up, then try again."
                 ) from error
-        time.sleep(pause)
+        control.wait(pause)
 
 
 def _reason(error: Exception, limits: DownloadLimits, deadline: Deadline) -> str:

@@ -28,7 +28,7 @@ LOADERS = {"funasr": funasr_models.load, "whisper": whisper.load}
 
 
 @dataclass(frozen=True, slots=True)
-class Recognition:
+class RecognitionPlan:
     """How speech becomes text.
 
     punctuator : for a model that writes no punctuation, where the job wants it.
@@ -53,7 +53,7 @@ class Plan:
     vad_options: VadOptions
     diarizer: Diarizer | None
     diarization: DiarizationOptions
-    recognition: Recognition | None
+    recognition: RecognitionPlan | None
     models: Mapping[str, ModelRecord]
     notes: tuple[str, ...]
     load_s: float
@@ -125,10 +125,16 @@ class Planner:
 
     def _recognition(
         self, request: JobRequest, aliases: AsrModels, models: dict[str, ModelRecord]
-    ) -> tuple[Recognition, tuple[str, ...]]:
+    ) -> tuple[RecognitionPlan, tuple[str, ...]]:
         record = self._store.find("asr", aliases.asr, request.model)
         models["asr"] = record
-        recogniser = self._cache.get(record, LOADERS[str(record.engine)])
+        load = LOADERS.get(str(record.engine))
+        if load is None:
+            raise ModelNotProvisionedError(
+                f"model {record.alias} is for the engine {record.engine!r}, which this worker does "
+                f"not have; it has: {', '.join(LOADERS)}. Update the worker's image."
+            )
+        recogniser = self._cache.get(record, load)
         traits = recogniser.traits
         _check(request, record.alias, traits)
 
@@ -138,7 +144,7 @@ class Planner:
             notes.append(f"model {record.alias} tells no word times; segments have theirs")
         if not traits.word_times and request.task == "transcript":
             notes.append("speakers are told by segment, not by word")
-        if request.itn and traits.itn is Writes.NEVER:
+        if request.itn and "itn" in request.model_fields_set and traits.itn is Writes.NEVER:
             notes.append(f"model {record.alias} writes numbers as words: it knows no itn")
         writes_marks = traits.punctuation is Writes.ALWAYS or (
             traits.punctuation is Writes.ON_REQUEST and request.itn
@@ -152,8 +158,7 @@ class Planner:
                 )
             else:
                 models["punctuation"] = self._store.find("punctuation", aliases.punctuation)
-                load = funasr_models.load_punctuation
-                punctuator = self._cache.get(models["punctuation"], load)
+                punctuator = self._cache.get(models["punctuation"], funasr_models.load_punctuation)
         options = AsrOptions(
             language=request.language,
             word_times=traits.word_times and wants_times,
@@ -161,7 +166,7 @@ class Planner:
             hotwords=tuple(request.hotwords),
         )
         bare = writes_marks and not request.punctuation
-        return Recognition(recogniser, options, punctuator, bare), tuple(notes)
+        return RecognitionPlan(recogniser, options, punctuator, bare), tuple(notes)
 
 
 def _check(request: JobRequest, alias: str, traits: Traits) -> None:

@@ -3,16 +3,17 @@
 import contextvars
 import shutil
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker import audio
 from worker.control import JobControl
-from worker.errors import CancelledError, WorkerError
+from worker.errors import AudioTooLargeError, CancelledError
 from worker.fetch import fetch
+from worker.naming import describe_source
 from worker.schema import AudioSource
 from worker.settings import Settings
 from worker.telemetry import Stopwatch
@@ -42,7 +43,7 @@ def read(source: AudioSource, folder: Path, settings: Settings, control: JobCont
     stopwatch = Stopwatch()
     folder.mkdir()
     try:
-        with stopwatch.stage("fetch"):
+        with stopwatch.stage("fetch"), _disk(source):
             path = fetch(source.url, folder, settings, control)
         with stopwatch.stage("decode"):
             decoded = audio.decode(
@@ -61,9 +62,23 @@ def read(source: AudioSource, folder: Path, settings: Settings, control: JobCont
     return Recording(source, decoded, stopwatch, folder)
 
 
+@contextmanager
+def _disk(source: AudioSource) -> Iterator[None]:
+    """Say what a full disk means."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in audio.DISK_FULL:
+            raise
+        raise AudioTooLargeError(
+            f"The worker's disk is full: {describe_source(source.url)} does not fit on it. Send "
+            "less at a time, or give the endpoint a larger container disk."
+        ) from error
+
+
 def read_ahead(
     sources: Sequence[AudioSource], folder: Path, settings: Settings, control: JobControl
-) -> Generator[Recording | WorkerError]:
+) -> Generator[Recording | Exception]:
     """Yield each recording in order, or what is wrong with it, while the next ones are read.
 
     Who gets a recording closes it.
@@ -73,10 +88,17 @@ def read_ahead(
     CancelledError
         The job was cancelled.
     """
-    running: deque[Future[Recording | WorkerError]] = deque()
-    with ExitStack() as unread, ThreadPoolExecutor(AHEAD, thread_name_prefix="read") as pool:
-        # Last in, first out: the pool ends first, and then nothing comes any more.
-        unread.callback(_discard, running)
+    running: deque[Future[Recording | Exception]] = deque()
+
+    def stop() -> None:
+        """End the reading that nobody waits for: whoever closes this early is done with the job."""
+        if running:
+            control.cancel()
+
+    with ExitStack() as ending:
+        ending.callback(_discard, running)
+        pool = ending.enter_context(ThreadPoolExecutor(AHEAD, thread_name_prefix="read"))
+        ending.callback(stop)
         for number, source in enumerate(sources):
             # The job's id goes along, into the log.
             context = contextvars.copy_context()
@@ -88,7 +110,7 @@ def read_ahead(
             yield running.popleft().result()
 
 
-def _discard(running: deque[Future[Recording | WorkerError]]) -> None:
+def _discard(running: deque[Future[Recording | Exception]]) -> None:
     """Close what was read for nobody."""
     for future in running:
         if not future.exception() and isinstance(recording := future.result(), Recording):
@@ -97,10 +119,11 @@ def _discard(running: deque[Future[Recording | WorkerError]]) -> None:
 
 def _attempt(
     source: AudioSource, folder: Path, settings: Settings, control: JobControl
-) -> Recording | WorkerError:
+) -> Recording | Exception:
+    """Read one recording; its error is a value, so that it ends no other's reading."""
     try:
         return read(source, folder, settings, control)
     except CancelledError:
         raise
-    except WorkerError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this recording's
         return error

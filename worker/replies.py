@@ -6,6 +6,7 @@ from typing import Any
 
 from volume_bootstrap.layout import ModelRecord
 from worker import formats
+from worker.control import JobControl
 from worker.formats.document import Document
 from worker.naming import name_of
 from worker.planning import Plan
@@ -23,8 +24,15 @@ def build(
     recording: Recording,
     turns: Sequence[Turn],
     utterances: Sequence[Utterance],
+    control: JobControl,
 ) -> Reply:
-    """Describe one recording as docs/job-api.md says."""
+    """Describe one recording as docs/job-api.md says.
+
+    Raises
+    ------
+    CancelledError
+        The job was cancelled; a format of ten hours takes seconds.
+    """
     audio = recording.audio
     result: Reply = {
         "task": request.task,
@@ -53,7 +61,11 @@ def build(
     result["timings"] = _timings(plan.load_s, recording)
     name = recording.source.id or name_of(recording.source.url)
     document = Document(name, audio.duration, turns, utterances)
-    if files := formats.render(request.formats, document):
+    files: dict[str, str] = {}
+    for wanted in request.formats:
+        control.check()
+        files |= formats.render([wanted], document)
+    if files:
         result["files"] = files
     return result
 

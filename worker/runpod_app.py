@@ -3,6 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from worker.control import JobControl
@@ -39,7 +42,7 @@ def start_service(settings: Settings, project: str) -> Service:
     return service
 
 
-def make_handler(service: Service, post: Post) -> Handler:
+def make_handler(service: Service, post: Post, concurrency: int) -> Handler:
     """Make what the SDK calls for each job.
 
     It is async and works in a thread: a plain function would run on the SDK's
@@ -50,7 +53,9 @@ def make_handler(service: Service, post: Post) -> Handler:
     ----------
     post : sends progress of a job to the platform. It is awaited before the next is sent and
         before the job's result is returned: none can come late and overwrite that.
+    concurrency : jobs at a time; each has a thread.
     """
+    threads = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
 
     async def handler(job: Job) -> Reply:
         job_id.set(job.get("id"))
@@ -60,7 +65,9 @@ def make_handler(service: Service, post: Post) -> Handler:
             latest.update(stage=stage, progress=round(share, 3))
 
         control = JobControl(report)
-        work = asyncio.ensure_future(asyncio.to_thread(service.answer, job.get("input"), control))
+        # The job's id goes along, into the log.
+        answer = partial(copy_context().run, service.answer, job.get("input"), control)
+        work = asyncio.get_running_loop().run_in_executor(threads, answer)
         try:
             sent: dict[str, Any] = {}
             while not (await asyncio.wait({work}, timeout=PROGRESS_S))[0]:
@@ -68,7 +75,7 @@ def make_handler(service: Service, post: Post) -> Handler:
                     sent = dict(latest)
                     await _post_in_time(post, job, sent)
             return work.result()
-        except asyncio.CancelledError:
+        except BaseException:
             control.cancel()
             raise
 
@@ -76,11 +83,11 @@ def make_handler(service: Service, post: Post) -> Handler:
 
 
 async def _post_in_time(post: Post, job: Job, progress: Reply) -> None:
+    """Post progress; the job must neither wait nor fail for it, and the next report says more."""
     try:
         await asyncio.wait_for(post(job, progress), POST_TIMEOUT_S)
-    except TimeoutError:
-        # The result must not wait for it, and the next report says more.
-        logger.warning("progress could not be posted within %g s", POST_TIMEOUT_S)
+    except Exception:
+        logger.warning("progress could not be posted", exc_info=True)
 
 
 async def post_progress(job: Job, progress: Reply) -> None:
@@ -101,5 +108,6 @@ def build_config(settings: Settings, project: str) -> dict[str, Any]:
     StartupError
         The device that was asked for cannot be used.
     """
-    handler = make_handler(start_service(settings, project), post_progress)
+    service = start_service(settings, project)
+    handler = make_handler(service, post_progress, settings.concurrency)
     return {"handler": handler, "concurrency_modifier": lambda _: settings.concurrency}

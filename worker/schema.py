@@ -129,7 +129,8 @@ class JobRequest(_Strict):
 
     @model_validator(mode="after")
     def _fields_fit_the_task(self) -> Self:
-        if foreign := sorted(self.model_fields_set & FOREIGN_FIELDS[self.task]):
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        if foreign := sorted(given & FOREIGN_FIELDS[self.task]):
             raise ValueError(f"{', '.join(foreign)}: of no use to task {self.task!r}; leave it out")
         allowed = FORMATS_OF_TASK[self.task]
         if odd := [name for name in self.formats if name not in allowed]:

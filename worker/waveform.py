@@ -15,14 +15,14 @@ SAMPLE_BYTES = np.dtype(np.float32).itemsize
 
 
 class Samples(Protocol):
-    """What the stages read of a recording: an array or a `Waveform`."""
+    """What the stages read of a recording: an array or a `WaveformFile`."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: slice, /) -> NDArray[np.float32]: ...
 
 
-class Waveform:
+class WaveformFile:
     """A recording in a file of float32 samples, native byte order, mono, 16 kHz, in [-1, 1].
 
     Ten hours are 2.3 GB. A slice is read when it is asked for, and several threads may read at

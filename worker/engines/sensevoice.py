@@ -42,8 +42,8 @@ TAG = re.compile(r"<\|.*\|>")
 MAX_SEGMENT_S = 20.0
 """FunASR cuts at 30 s; a shorter one leaves a CPU sooner and is understood as well."""
 JOIN_S = 1.0
-"""What the VAD cut at a short pause is given as one, as FunASR's examples do (``merge_vad``): a word
-alone in its segment is heard less well than among others (docs/asr.md)."""
+"""What the VAD cut at a short pause is given as one, as FunASR's examples do (``merge_vad``): a
+word alone in its segment is heard less well than among others (docs/asr.md)."""
 QUERY_FRAMES = 4
 """Put before the sound to ask for language, emotion, event and spelling, in this order."""
 EARLY_S = 0.03

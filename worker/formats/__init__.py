@@ -4,6 +4,7 @@ JSON is not among them: it is the reply itself.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from worker.formats import rttm, srt, textgrid, txt, vtt
 from worker.formats.document import Document
@@ -25,5 +26,10 @@ _WRITERS = {
 
 
 def render(formats: Sequence[str], document: Document) -> dict[str, str]:
-    """Text of each format but JSON, by its name."""
+    """Text of each format but JSON, by its name.
+
+    An utterance without text, which only tells a flaw, is in none of them.
+    """
+    said = [utterance for utterance in document.utterances if utterance.text.strip()]
+    document = replace(document, utterances=said)
     return {f: _WRITERS[f](document) for f in formats if f in _WRITERS}

@@ -29,14 +29,14 @@ def assign(words: Sequence[Word], turns: Sequence[Turn]) -> list[Word]:
     3. Where several speakers have equal parts of it, as where turns overlap, it belongs to the
        speaker of the word before it, else of the next word that is not in doubt.
     4. One word alone between two of another speaker belongs to that speaker, unless it is a
-       sentence of its own (``"Yeah."``) or has a pause on either side.
+       sentence of its own (``"Yeah."``) or there is a pause before or after it.
     5. Where a change of speaker cuts the last or the first word off a sentence, that word goes
        with its sentence: ``Are you / there? Yes.`` -> ``Are you there? / Yes.``; not if a pause
-       marks the change, or the word's centre lies more than `COLLAR_S` outside the turn it
-       would go to.
+       marks the change.
 
     The last two rules are for times that are a little off: those of words come from attention or
-    alignment, those of turns from windows of more than a second.
+    alignment, those of turns from windows of more than a second. No word goes to a turn that
+    lies more than `COLLAR_S` from its centre.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def _follow_punctuation(words: Sequence[Word], columns: list[int], distance: Flo
         if before == after:  # a change that is gone by now
             continue
         if i + 1 < len(words) and columns[i + 1] == before:
-            own_sentence = ends[i - 1] and ends[i]
-            if not own_sentence and not (_pause(words, i) and _pause(words, i + 1)):
+            stands_alone = (ends[i - 1] and ends[i]) or _pause(words, i) or _pause(words, i + 1)
+            if not stands_alone and distance[i, before] <= COLLAR_S:
                 columns[i] = before
         elif _pause(words, i) or ends[i - 1]:
             continue

@@ -1,12 +1,11 @@
 """Speech segments of many recordings -> what was said in each, in batches that they share."""
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.control import JobControl
+from worker.control import Exclusive, JobControl
 from worker.device import Device
 from worker.engines.base import AsrOptions, Recogniser, Recognition, Waveform
 from worker.errors import WorkerError
@@ -48,7 +47,7 @@ class Transcript:
     spoken : grows in no particular order until `pending`, the number of segments to come, is 0.
     seconds, waited_s : time that the model took for it, and that it waited for the device: its
         share of shared batches.
-    failure : the last error of the model on a segment that could not be recognised at all.
+    failures : errors of the model, one for each segment that could not be recognised at all.
     """
 
     waveform: Samples
@@ -56,7 +55,7 @@ class Transcript:
     pending: int = 0
     seconds: float = 0.0
     waited_s: float = 0.0
-    failure: Exception | None = None
+    failures: list[Exception] = field(default_factory=list)
 
     def in_order(self) -> list[Spoken]:
         """What was said, from the first segment to the last.
@@ -66,9 +65,12 @@ class Transcript:
         RuntimeError
             The model failed on every segment: that is no transcript.
         """
-        if self.failure and not any(s.recognition.text for s in self.spoken):
-            raise RuntimeError("the model failed on every segment") from self.failure
+        if self.failures and len(self.failures) == len(self.spoken):
+            raise RuntimeError("the model failed on every segment") from self.failures[-1]
         return sorted(self.spoken, key=lambda s: s.start)
+
+
+Part = tuple[Transcript, Segment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Engine:
     recogniser: Recogniser
     options: AsrOptions
     device: Device
-    occupied: threading.Lock
+    occupied: Exclusive
 
 
 class Transcriber:
@@ -99,7 +101,7 @@ class Transcriber:
         self._num_added = 0
         self._added_s = 0.0
         self._recognised_s = 0.0
-        self._pool: list[tuple[Transcript, Segment]] = []
+        self._pool: list[Part] = []
 
     def add(self, waveform: Samples, segments: Sequence[Segment]) -> Transcript:
         """Take the speech segments of a recording; some are recognised when enough are there.
@@ -139,41 +141,39 @@ class Transcriber:
         fits_s = MEMORY_SHARE * device.free_bytes() / traits.bytes_per_s
         return min(max(useful_s, FIXED_LENGTHS * traits.fixed_s), fits_s)
 
-    def _recognise(self, batch: Sequence[tuple[Transcript, Segment]]) -> None:
-        waveforms = [cut(transcript.waveform, segment) for transcript, segment in batch]
+    def _recognise(self, batch: Sequence[Part]) -> None:
         asked = time.perf_counter()
         with self._engine.occupied:
             started = time.perf_counter()
-            outcomes = self._outcomes(waveforms)
+            outcomes = self._outcomes(batch)
             ended = time.perf_counter()
         batch_s = sum(segment.duration for _, segment in batch)
         for (transcript, segment), outcome in zip(batch, outcomes, strict=True):
             spoken = Spoken(segment.start, segment.end, outcome.recognition, outcome.flaw)
             transcript.spoken.append(spoken)
-            transcript.failure = outcome.failure or transcript.failure
+            if outcome.failure:
+                transcript.failures.append(outcome.failure)
             share = segment.duration / batch_s
             transcript.seconds += (ended - started) * share
             transcript.waited_s += (started - asked) * share
             transcript.pending -= 1
         self._recognised_s += batch_s
 
-    def _outcomes(self, waveforms: list[Waveform]) -> list[Outcome]:
+    def _outcomes(self, batch: Sequence[Part]) -> list[Outcome]:
         """Recognise a batch; where the model fails, each segment alone, and then without times."""
         options = self._engine.options
-        outcomes = self._attempt(waveforms, options)
-        if not isinstance(outcomes, Exception):
-            return [Outcome(recognition) for recognition in outcomes]
-        if len(waveforms) > 1:
-            return [self._outcomes([waveform])[0] for waveform in waveforms]
+        found = self._attempt(batch, options)
+        if not isinstance(found, Exception):
+            return [Outcome(recognition) for recognition in found]
+        if len(batch) > 1:
+            return [self._outcomes([part])[0] for part in batch]
         if options.word_times:
-            plain = self._attempt(waveforms, replace(options, word_times=False))
+            plain = self._attempt(batch, replace(options, word_times=False))
             if not isinstance(plain, Exception):
                 return [Outcome(plain[0], NO_WORD_TIMES)]
-        return [Outcome(Recognition(""), NOT_RECOGNISED, outcomes)]
+        return [Outcome(Recognition(""), NOT_RECOGNISED, found)]
 
-    def _attempt(
-        self, waveforms: list[Waveform], options: AsrOptions
-    ) -> list[Recognition] | Exception:
+    def _attempt(self, batch: Sequence[Part], options: AsrOptions) -> list[Recognition] | Exception:
         """Run the model; its own errors are values.
 
         A model's code may raise anything on one segment (FunASR's SenseVoice an IndexError), and
@@ -181,12 +181,15 @@ class Transcriber:
         """
         self._control.check()
         try:
+            waveforms = [cut(transcript.waveform, segment) for transcript, segment in batch]
             return self._engine.recogniser(waveforms, options)
         except WorkerError:
             raise
         except Exception as error:
-            logger.warning("the model fails on %d segments", len(waveforms), exc_info=True)
-            return error
+            logger.warning("the model fails on %d segments", len(batch), exc_info=True)
+            # Its frames hold the batch's memory, which the next attempt may need.
+            error.__context__ = None
+            return error.with_traceback(None)
 
 
 def cut(waveform: Samples, segment: Segment) -> Waveform:

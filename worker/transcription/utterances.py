@@ -40,18 +40,19 @@ def build(spoken: Sequence[Spoken], turns: Sequence[Turn] | None) -> list[Uttera
 
     Returns
     -------
-    Sorted by start; times in seconds, rounded to milliseconds. No text is lost, and none is empty.
+    Sorted by start; times in seconds, rounded to milliseconds. No text is lost; an utterance
+    without any is a segment that has a flaw to tell.
     """
     timed: list[_Said] = []
     untimed: list[Spoken] = []
     for each in sorted(spoken, key=lambda s: s.start):
-        if each.recognition.words:
-            timed += _said(each, block=len(untimed))
-        elif each.recognition.text.strip():
+        said = list(_said(each, block=len(untimed)))
+        timed += said
+        if not said and (each.recognition.text.strip() or each.flaw):
             untimed.append(each)
     words = assign([said.word for said in timed], turns or ())
-    said = [_Said(word, s.tags, s.block) for word, s in zip(words, timed, strict=True)]
-    utterances = [_utterance(run) for run in _runs(said)]
+    told = [_Said(word, s.tags, s.block) for word, s in zip(words, timed, strict=True)]
+    utterances = [_utterance(run) for run in _runs(told)]
     return sorted(utterances + _untimed(untimed, turns or ()), key=lambda u: u.start)
 
 
