@@ -59,4 +59,4 @@ bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR and faster
 	$(BENCH_VENV)/bin/python -m benchmarks.run --data $(BENCH_DATA) --tools $(BENCH_TOOLS)
 
 clean: ## remove what was built
-	rm -rf $(VENV) .venv-bench volume out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) volume out .pytest_cache .mypy_cache .ruff_cache

@@ -1,28 +1,45 @@
 """Run test_input.json through the RunPod SDK's local path and show what came out.
 
-Prints the transcript; leaves out/<name>.json and one file per other format.
+Prints who spoke when and what was said, as far as the job asked for it; leaves out/<name>.json and
+one file per other format. Recordings of a list are numbered.
 """
 
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import handler as entrypoint
 from worker.errors import StartupError
+from worker.naming import name_of
 
 OUT = Path("out")
 BAR_WIDTH = 48
 
 
-def table(result: dict[str, Any]) -> str:
-    """When each speaker speaks, as a time line, and what they said."""
+def describe(result: dict[str, Any]) -> str:
+    """What a reply holds of speakers, segments, text and notes, for a terminal."""
     duration = result["audio"]["duration"]
+    parts = []
+    if "turns" in result:
+        parts.append(_time_line(result["turns"], result["speakers"], duration))
+    if segments := result.get("segments"):
+        parts.append("\n".join(_row(segment) for segment in segments))
+    elif "text" in result:
+        parts.append(result["text"] or "No speech.")
+    parts += [f"Note: {note}" for note in result.get("notes", [])]
+    parts.append(f"{duration:.1f} s of audio in {result['timings']['total']:.2f} s")
+    return "\n\n".join(parts)
+
+
+def _time_line(turns: list[dict[str, Any]], speakers: list[dict[str, Any]], duration: float) -> str:
     rows = [f"{'':12}0 s{duration:>{BAR_WIDTH - 5}.0f} s"]
-    for speaker in result["speakers"]:
+    for speaker in speakers:
         label = speaker["speaker"]
         bar = ["·"] * BAR_WIDTH
-        for turn in result["turns"]:
+        for turn in turns:
             if turn["speaker"] == label:
                 left = min(int(turn["start"] / duration * BAR_WIDTH), BAR_WIDTH - 1)
                 right = max(left + 1, round(turn["end"] / duration * BAR_WIDTH))
@@ -30,12 +47,30 @@ def table(result: dict[str, Any]) -> str:
         rows.append(
             f"{label:<12}{''.join(bar)}  {speaker['duration']:.1f} s in {speaker['turns']} turns"
         )
-    rows.append("")
-    for segment in result["segments"]:
-        times = f"{segment['start']:6.2f} -{segment['end']:6.2f}"
-        rows.append(f"{times}  {segment['speaker']}  {segment['text']}")
-    rows += ["", f"{duration:.1f} s of audio in {result['timings']['total']:.2f} s"]
     return "\n".join(rows)
+
+
+def _row(segment: dict[str, Any]) -> str:
+    times = f"{segment['start']:6.2f} -{segment['end']:6.2f}"
+    # A segment of a transcript may be nobody's; without diarization there is no speaker to tell.
+    who = [segment["speaker"] or "nobody"] if "speaker" in segment else []
+    return "  ".join([times, *who, segment["text"]])
+
+
+def recordings(audio: Any, reply: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
+    """A name and the outcome of each recording; a list's are numbered, from 1."""
+    if "results" not in reply:
+        yield _name(audio), reply
+        return
+    for number, (source, result) in enumerate(zip(audio, reply["results"], strict=True), 1):
+        yield f"{number}-{_name(source)}", result["output"] if result["ok"] else result
+
+
+def _name(source: str | dict[str, Any]) -> str:
+    """What the files of a recording are called: by its id, else its address."""
+    entry = {"url": source} if isinstance(source, str) else source
+    name = entry.get("id") or name_of(entry["url"])
+    return re.sub(r"[^\w.-]+", "_", name)[:100]
 
 
 def save(result: dict[str, Any], name: str) -> list[Path]:
@@ -59,23 +94,29 @@ def main() -> None:
 
     import runpod.serverless
 
-    replies: list[dict[str, Any]] = []
-    names: list[str] = []
+    answered: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     async def remember(job: dict[str, Any]) -> dict[str, Any]:
-        reply = dict(await config["handler"](job))
-        replies.append(dict(reply))
-        names.append(Path(job["input"]["audio"]).stem)
-        return reply
+        reply = await config["handler"](job)
+        answered.append((job, dict(reply)))  # the SDK takes things out of what it is given
+        return dict(reply)
 
     try:
         runpod.serverless.start({**config, "handler": remember})
     except SystemExit as stop:
-        if stop.code:
+        if stop.code:  # the SDK has said why
             raise
-    for reply, name in zip(replies, names, strict=True):
-        print(f"\n{table(reply)}\n")
-        print("Written:", ", ".join(str(path) for path in save(reply, name)))
+    num_failed = 0
+    for job, reply in answered:
+        for name, result in recordings(job["input"]["audio"], reply):
+            paths = save(result, name)
+            if "error" in result:
+                num_failed += 1
+                print(f"\n{name}: {result['error']}\n")
+            else:
+                print(f"\n{describe(result)}\n")
+            print("Written:", ", ".join(str(path) for path in paths))
+    sys.exit(1 if num_failed else 0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 from tests.documents import document, rendered, timed, untimed
 from worker import formats
 from worker.formats.document import Document
-from worker.segments import Turn
+from worker.segments import Turn, Utterance
 
 TURNS = [Turn(6.69, 7.12, 0), Turn(3600.5, 3661.0, 11)]
 
@@ -38,3 +38,23 @@ def test_json_is_the_reply_itself():
 def test_every_format_of_a_task_is_written(task):
     names = formats.FORMATS_OF_TASK[task]
     assert [*formats.render(names, document())] == [name for name in names if name != "json"]
+
+
+def test_formats_may_be_written_one_at_a_time():
+    names = formats.FORMATS_OF_TASK["transcript"]
+    of = document(timed("Hello?", 1.0, 2.0, 0), turns=TURNS)
+    one_by_one = [formats.render([name], of) for name in names]
+    assert {name: text for files in one_by_one for name, text in files.items()} == (
+        formats.render(names, of)
+    )
+
+
+@pytest.mark.parametrize("turns", [[], TURNS])
+def test_a_segment_that_failed_leaves_no_trace_in_files(turns):
+    names = formats.FORMATS_OF_TASK["transcript"]
+    failed = Utterance(3.0, 4.0, "", None, 2, flaw="the model failed")
+    said = timed("Hello?", 1.0, 2.0, 0)
+    for utterances in ([said], []):
+        without = Document("a call", 60.0, turns, utterances)
+        with_it = Document("a call", 60.0, turns, [*utterances, failed])
+        assert formats.render(names, with_it) == formats.render(names, without)

@@ -1,51 +1,31 @@
 """The import rules of docs/architecture.md: each layer imports only what lies below it."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from volume_bootstrap.project_files import ENGINES
+from worker.planning import LOADERS
+
 ROOT = Path(__file__).resolve().parent.parent
 
+RULES = (ROOT / "docs" / "architecture.md").read_text().split("## Import rules")[1].split("##")[0]
 LAYERS = [
-    {"handler"},
-    {"worker.runpod_app"},
-    {"worker.service"},
-    {"worker.replies"},
-    {"worker.planning", "worker.recordings"},
-    {
-        "worker.diarization",
-        "worker.transcription",
-        "worker.fetch",
-        "worker.audio",
-        "worker.schema",
-    },
-    {"worker.engines", "worker.formats", "worker.media", "worker.model_cache", "worker.net"},
-    {"worker.model_store", "worker.device", "worker.features", "worker.guard"},
-    {
-        "worker.activation",
-        "worker.control",
-        "worker.heartbeat",
-        "worker.segments",
-        "worker.settings",
-        "worker.telemetry",
-        "worker.text",
-        "worker.naming",
-        "worker.waveform",
-    },
-    {"worker.errors", "volume_bootstrap.layout", "volume_bootstrap.slim_funasr"},
+    {n if n == "handler" or "." in n else f"worker.{n}" for n in line.split()}
+    for line in RULES.split("```")[1].strip().splitlines()
 ]
-SAME_LAYER = {
-    ("worker.model_cache", "worker.engines"),  # it keeps their sessions
-}
+"""What stands beside each other, the highest first."""
 HEAVY = {
     "av",
     "boto3",
     "ctranslate2",
     "faster_whisper",
     "funasr",
+    "jieba",
     "kaldi_native_fbank",
     "onnxruntime",
     "runpod",
@@ -106,8 +86,17 @@ def test_nothing_imports_upwards(path):
         other_rank = rank(other)
         if other_rank is None or other == own:
             continue
-        allowed = own_rank < other_rank or (own, other) in SAME_LAYER
-        assert allowed, f"{own} imports {other}, which does not lie below it"
+        assert own_rank < other_rank, f"{own} imports {other}, which does not lie below it"
+
+
+def test_each_module_has_one_place():
+    named = [name for layer in LAYERS for name in layer]
+    there = {room(module_of(path)) for path in sources()} - {"worker"}
+    assert sorted(named) == sorted(there | SHARED)
+
+
+def test_the_document_names_the_heavy_packages():
+    assert not {name for name in HEAVY if not re.search(rf"\b{name}\b", RULES)}
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_of)
@@ -134,3 +123,8 @@ def test_what_both_sides_import_needs_the_standard_library_alone(module):
 def test_the_provisioner_never_imports_the_worker(path):
     names = imported(ast.parse(path.read_text()), at_import=False)
     assert not [name for name in names if name.split(".")[0] == "worker"]
+
+
+def test_the_worker_loads_each_engine_that_models_yaml_may_name():
+    assert set(ENGINES["asr"]) == LOADERS.keys()
+    assert set(ENGINES["punctuation"]) == {"funasr"}, "planning.py loads these with FunASR alone"

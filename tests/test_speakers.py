@@ -83,10 +83,18 @@ def test_a_lone_word_that_only_ends_a_sentence_goes():
     assert told(words_of("that's it yeah. So we"), ISLAND) == "that's it yeah. So we"
 
 
-def test_a_lone_word_between_pauses_stays():
-    words = words_of("one two yeah four five", [0.0, 0.3, 1.0, 1.6, 1.9])
-    turns = [Turn(0.0, 0.6, A), Turn(1.0, 1.3, B), Turn(1.6, 2.2, A)]
+@pytest.mark.parametrize(("before", "after"), [(0.4, 0.3), (0.3, 0.0), (0.0, 0.3)])
+def test_a_lone_word_beside_a_pause_stays(before, after):
+    own = round(0.6 + before, 3)
+    words = words_of("one two yeah four five", [0.0, 0.3, own, own + 0.3 + after, 2.0])
+    turns = [Turn(0.0, own, A), Turn(own, own + 0.3, B), Turn(own + 0.3, 3.0, A)]
     assert told(words, turns) == "one two / yeah / four five"
+
+
+def test_a_lone_word_deep_inside_its_own_turn_stays():
+    words = [*words_of("one two"), Word("okay", 0.7, 2.7), *words_of("four five", [2.8, 3.1])]
+    turns = [Turn(0.0, 0.65, A), Turn(0.65, 2.75, B), Turn(2.75, 4.0, A)]
+    assert told(words, turns) == "one two / okay / four five"
 
 
 def test_the_last_word_of_a_sentence_goes_with_it():

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from worker.engines.base import Recognition
-from worker.segments import Turn, Word
+from worker.segments import Turn, Utterance, Word
 from worker.text import join
 from worker.transcription.spoken import Spoken
 from worker.transcription.utterances import PAUSE_S, build
@@ -91,8 +91,18 @@ def test_what_has_no_text_is_left_out():
     assert texts(untimed(0.0, 1.0, " "), spoken(2.0, "one")) == ["one"]
 
 
-def test_text_whose_words_are_missing_is_kept():
-    assert texts(Spoken(0.0, 1.0, Recognition("kept", ()))) == ["kept"]
+@pytest.mark.parametrize("words", [(), (Word("", 0.0, 1.0),)])
+def test_text_whose_words_are_missing_is_kept(words):
+    assert texts(Spoken(0.0, 1.0, Recognition("kept", words))) == ["kept"]
+
+
+@pytest.mark.parametrize("words", [None, (), (Word("", 0.0, 1.0),)])
+def test_a_segment_that_failed_is_told(words):
+    failed = Spoken(0.6, 1.6, Recognition("", words), "the model failed")
+    turns = [Turn(0.0, 0.6, 0), Turn(0.6, 1.6, 1), Turn(1.6, 2.2, 0)]
+    first, second, third = build([spoken(0.0, "one two"), failed, spoken(1.6, "three")], turns)
+    assert (first.text, first.flaw, third.text, third.flaw) == ("one two", None, "three", None)
+    assert second == Utterance(0.6, 1.6, "", None, 1, flaw="the model failed")
 
 
 def test_no_text_is_lost_and_none_invented():

@@ -138,15 +138,54 @@ def test_a_waveform_beyond_the_window_is_refused(whisper):
         whisper([noise(30.01, 0.01)], AsrOptions())
 
 
-def test_a_loop_is_known_and_not_repeated(whisper, jfk):
+@pytest.mark.parametrize("hotword", [",", "♪ ...", "", "<|endoftext|>", "a<|translate|>"])
+def test_what_is_no_hotword_is_refused(whisper, jfk, hotword):
+    with pytest.raises(InvalidInputError, match=re.escape(f"{hotword!r} is no hotword")):
+        whisper([jfk], AsrOptions(hotwords=("Americans", hotword)))
+
+
+def repeats(text: str) -> bool:
+    """Whether a run of `LOOP_TOKENS` words comes twice."""
+    words = text.split()
+    runs = list(zip(*(words[i:] for i in range(LOOP_TOKENS)), strict=False))
+    return len(runs) > len(set(runs))
+
+
+def test_a_loop_is_not_repeated(whisper, jfk):
+    decoder: Decoder = whisper._decoder
+    ask_not = np.tile(jfk[round(3.2 * 16_000) : round(4.6 * 16_000)], 21)
+    windows = _padded(whisper._features(ask_not))[None]
+    (tokens,) = decoder._search(whisper._model.encode(windows), [decoder._prompt("en", ())])
+    assert decoder.is_loop(tokens)
+    assert repeats(decoder.text(tokens))
+    (found,) = whisper([ask_not], TIMED)
+    assert found.text
+    assert not repeats(found.text)
+    assert join(word.text for word in found.words) == found.text
+
+
+@pytest.mark.parametrize(
+    ("hotwords", "fails"),
+    [(("seven",) * 70, Decoder.is_loop), ((",", "..."), Decoder._is_mute)],
+)
+def test_hotwords_that_spoil_a_text_are_left_out(whisper, telephone, hotwords, fails, monkeypatch):
+    clip = telephone[6 * 16_000 :]
+    decoder: Decoder = whisper._decoder
+    monkeypatch.setattr("worker.engines.whisper_decoder.has_sound", lambda text: True)
+    prompt = decoder._prompt("en", hotwords)
+    monkeypatch.undo()
+    windows = _padded(whisper._features(clip))[None]
+    (spoilt,) = decoder._search(whisper._model.encode(windows), [prompt])
+    assert fails(decoder, spoilt)
+    options = AsrOptions(hotwords=hotwords)
+    assert whisper([clip], options) == whisper([clip], AsrOptions())
+
+
+def test_a_loop_is_known(whisper):
     decoder: Decoder = whisper._decoder
     encode = decoder._tokenizer("en").encode
     assert decoder.is_loop(encode(" I'm sorry." * 30))
     assert not decoder.is_loop(encode(JFK))
-    encoded = whisper._model.encode(np.zeros((1, 80, 3000), np.float32))
-    (tokens,) = decoder(encoded, [decoder.prompt("en", ())], LOOP_TOKENS)
-    runs = list(zip(*(tokens[i:] for i in range(LOOP_TOKENS)), strict=False))
-    assert len(runs) == len(set(runs))
 
 
 def test_traits_of_an_english_model(whisper):

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from worker.device import Device
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
-from worker.engines.whisper_decoder import BEAM_SIZE, LOOP_TOKENS, Decoder
-from worker.errors import ModelNotProvisionedError, StartupError
+from worker.engines.whisper_decoder import BEAM_SIZE, Decoder
+from worker.engines.whisper_device import load_cublas, place, refused
+from worker.errors import ModelNotProvisionedError
 from worker.segments import Word
 
 Features = NDArray[np.float32]
 
 FILES = ("config.json", "model.bin", "tokenizer.json")
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
+"""One of them, by the release that converted the model."""
 
 WINDOW_S = 30.0
 WINDOW_FRAMES = 3000
@@ -34,9 +37,6 @@ MIN_PEAK = 1e-4
 JOIN_S = 2.0
 """Pauses up to here stay in a window: on the telephone sample one window then does the work of
 five, and hears more of it right. In longer ones Whisper tends to write what nobody said."""
-MAX_CPU_RUNS = 4
-"""Runs of the model side by side, each with its share of the threads: threads of one run wait for
-each other after every operator. More runs would read all the weights too many times."""
 
 
 def load(folder: Path, device: Device) -> "Whisper":
@@ -50,6 +50,8 @@ def load(folder: Path, device: Device) -> "Whisper":
         CTranslate2 cannot use the device, or not in that precision.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        missing.append(" or ".join(VOCABULARIES))
     if missing:
         raise ModelNotProvisionedError(
             f"{folder.name} lacks {', '.join(missing)}. A Whisper model in CTranslate2's format is "
@@ -58,47 +60,11 @@ def load(folder: Path, device: Device) -> "Whisper":
         )
     from faster_whisper import WhisperModel
 
-    kind, index = _ctranslate2_device(device)
-    runs = min(device.threads, MAX_CPU_RUNS) if kind == "cpu" else 1
-    model = WhisperModel(
-        str(folder),
-        device=kind,
-        device_index=index,
-        compute_type=_compute_type(device),
-        cpu_threads=device.threads // runs,
-        num_workers=runs,
-        local_files_only=True,
-    )
-    return Whisper(model, device.threads)
-
-
-def _ctranslate2_device(device: Device) -> tuple[str, int]:
-    kind, _, index = device.name.partition(":")
-    return kind, int(index or 0)
-
-
-def _compute_type(device: Device) -> str:
-    import ctranslate2
-
-    kind, index = _ctranslate2_device(device)
-    wanted: str = device.precision
-    if wanted == "int8":
-        wanted = "int8_float32" if kind == "cpu" else "int8_float16"
-    try:
-        allowed = ctranslate2.get_supported_compute_types(kind, index)
-    except (RuntimeError, ValueError) as error:
-        raise StartupError(
-            f"CTranslate2 {ctranslate2.__version__} cannot use {device.name}: {error}. Check the "
-            "GPU's driver and the CUDA libraries on the volume, or set SPEECH_DEVICE=cpu."
-        ) from error
-    if wanted not in allowed:
-        raise StartupError(
-            f"Whisper cannot run in {device.precision} on {device.name}: CTranslate2 "
-            f"{ctranslate2.__version__} has {', '.join(sorted(allowed))} there. Set "
-            "SPEECH_PRECISION to float32, bfloat16, float16 or int8, as far as they are among "
-            "these, or to auto."
-        )
-    return wanted
+    with refused(device):
+        if device.name != "cpu":
+            load_cublas()
+        model = WhisperModel(str(folder), local_files_only=True, **place(device))
+        return Whisper(model, device.threads)
 
 
 class Whisper:
@@ -139,7 +105,7 @@ class Whisper:
         Raises
         ------
         InvalidInputError
-            The hotwords are more than the model takes.
+            A hotword is none, or they are more than the model takes.
         ValueError
             A waveform is longer than 30 s.
         """
@@ -178,13 +144,7 @@ class Whisper:
         else:
             ranked = self._model.model.detect_language(encoded)
             languages = [self._likeliest(scores) for scores in ranked]
-        prompts = [self._decoder.prompt(language, options.hotwords) for language in languages]
-        tokens = self._decoder(encoded, prompts)
-        if loops := [i for i, window in enumerate(tokens) if self._decoder.is_loop(window)]:
-            encoded_loops = self._model.encode(windows[loops])
-            again = self._decoder(encoded_loops, [prompts[i] for i in loops], LOOP_TOKENS)
-            for i, window in zip(loops, again, strict=True):
-                tokens[i] = window
+        tokens = self._decoder(windows, encoded, languages, options.hotwords)
         texts = [self._decoder.text(window) for window in tokens]
         words: Sequence[tuple[Word, ...] | None] = [None] * len(texts)
         if options.word_times:

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worker.engines.whisper_words import has_sound, to_words
 from worker.errors import InvalidInputError
 from worker.segments import Word
+from worker.text import join, split
 
 BEAM_SIZE = 5
 
@@ -25,7 +29,8 @@ class Decoder:
 
     OpenAI's rules for silence and for loops are kept without its random sampling, so that the same
     sound always gives the same text: a loop is decoded once more by the same beam search, which may
-    then not repeat itself. A low probability alone changes nothing.
+    then not repeat itself. Where there are hotwords, a loop or a text of marks is first decoded
+    without them. A low probability alone changes nothing.
     """
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401 - a WhisperModel
@@ -40,15 +45,52 @@ class Decoder:
         multilingual = self._model.model.is_multilingual
         return Tokenizer(self._model.hf_tokenizer, multilingual, "transcribe", language)
 
-    def prompt(self, language: str, hotwords: Sequence[str]) -> list[int]:
-        """Return the tokens that a text in a language starts from.
+    def __call__(
+        self,
+        windows: NDArray[np.float32],
+        encoded: Any,  # noqa: ANN401 - a StorageView
+        languages: Sequence[str],
+        hotwords: Sequence[str],
+    ) -> list[list[int]]:
+        """Return the tokens of each window, none where nothing is said.
+
+        Parameters
+        ----------
+        windows : (batch, num_mels, 3000), what `encoded` was made of.
+        languages : of each window.
 
         Raises
         ------
         InvalidInputError
-            The hotwords are more than the model takes.
+            A hotword is none, or they are more than the model takes.
         """
+        tokens = self._search(encoded, [self._prompt(each, hotwords) for each in languages])
+
+        def again(failed: list[int], no_repeat: int) -> None:
+            if failed:
+                # Encoded again, because what the encoder gave cannot be cut.
+                encoded = self._model.encode(windows[failed])
+                prompts = [self._prompt(languages[i], ()) for i in failed]
+                found = self._search(encoded, prompts, no_repeat)
+                for i, window in zip(failed, found, strict=True):
+                    tokens[i] = window
+
+        if hotwords:  # which may be what is repeated, or why nothing else is written
+            doubtful = [i for i, t in enumerate(tokens) if self.is_loop(t) or self._is_mute(t)]
+            again(doubtful, no_repeat=0)
+        again([i for i, t in enumerate(tokens) if self.is_loop(t)], LOOP_TOKENS)
+        return [[] if self._is_mute(window) else window for window in tokens]
+
+    def _prompt(self, language: str, hotwords: Sequence[str]) -> list[int]:
+        """Return the tokens that a text in a language starts from."""
         tokenizer = self._tokenizer(language)
+        for hotword in hotwords:
+            is_control = any(token >= tokenizer.eot for token in tokenizer.encode(hotword))
+            if is_control or not has_sound(hotword):
+                raise InvalidInputError(
+                    f"{hotword!r} is no hotword: Whisper takes words with a letter or a digit, "
+                    "and none of its own control tokens. Leave it out."
+                )
         text = ", ".join(hotwords)
         room = self._model.max_length // 2 - 1  # get_prompt cuts what is beyond, and says nothing
         if (used := len(tokenizer.encode(f" {text}"))) > room:
@@ -61,13 +103,13 @@ class Decoder:
         )
         return prompt
 
-    def __call__(
+    def _search(
         self,
         encoded: Any,  # noqa: ANN401 - a StorageView
         prompts: list[list[int]],
         no_repeat: int = 0,
     ) -> list[list[int]]:
-        """Beam search; the tokens of each window, none where nothing is said."""
+        """Beam search; the tokens of each window, none where it is silent."""
         results = self._model.model.generate(
             encoded,
             prompts,
@@ -80,15 +122,16 @@ class Decoder:
         )
         windows = []
         for result in results:
-            tokens = result.sequences_ids[0]
             silent = result.no_speech_prob > NO_SPEECH and result.scores[0] < MIN_LOG_PROB
-            windows.append([] if silent or not has_sound(self.text(tokens)) else tokens)
+            windows.append([] if silent else result.sequences_ids[0])
         return windows
 
+    def _is_mute(self, tokens: list[int]) -> bool:
+        return not has_sound(self.text(tokens))
+
     def text(self, tokens: list[int]) -> str:
-        """Return the text of a window, whatever its language."""
-        text: str = self._tokenizer("en").decode(tokens)
-        return text.strip()
+        """Return the text of a window, whatever its language, its white space made regular."""
+        return join(split(self._tokenizer("en").decode(tokens)))
 
     def is_loop(self, tokens: list[int]) -> bool:
         """Whether a text only says the same again and again."""

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TypedDict
 
 from worker.segments import Word
-from worker.text import OPENING, is_cjk
+from worker.text import ends_sentence, holds, split
 
 LONGEST_MEDIAN_S = 0.7
 """The median word counts for at most this much: faster-whisper's value."""
-SENTENCE_ENDS = ".。!！?？"
+STEP_S = 0.02
+"""The alignment's resolution, and so the shortest word: faster-whisper's `time_precision`."""
 
 
 class Piece(TypedDict):
@@ -24,76 +25,78 @@ class Piece(TypedDict):
 def to_words(pieces: Sequence[Piece], duration: float) -> tuple[Word, ...]:
     """Put the pieces that the alignment gives together to words.
 
-    A word is what stands between spaces; in scripts without them, a piece as Whisper has it. Marks
-    go with the word before them, opening ones with the word after, and take none of its time: a
-    pause is often given to them. So Thai, Lao, Burmese and Khmer have a word for each phrase.
+    Words are those of `worker.text.split`, but for two things. What Whisper has in one piece stays
+    one. Marks go with the word that they hold to, and take none of its time: a pause is often given
+    to them; others, such as a dash between spaces, are words. So `worker.text.join` makes of the
+    words what it makes of the text, and Thai, Lao, Burmese and Khmer have a word for each phrase.
 
     Parameters
     ----------
     pieces : in their order; together they are the text.
     duration : of the waveform, in seconds.
     """
-    groups = _with_marks(_grouped([piece for piece in pieces if piece["word"]]))
-    if not groups:
-        return ()
     words = []
-    for group in groups:
-        spoken = [piece for piece in group if has_sound(piece["word"])]
-        text = "".join(piece["word"].strip() for piece in group)
+    for text, own in _grouped(pieces):
+        spoken = [piece for piece in own if has_sound(piece["word"])] or own
         words.append(Word(text, float(spoken[0]["start"]), float(spoken[-1]["end"])))
+    if not words:
+        return ()
     lengths = [word.end - word.start for word in words if word.end > word.start]
     longest = 2 * min(LONGEST_MEDIAN_S, statistics.median(lengths)) if lengths else 0.0
-    starts_sentence = [True, *(word.text[-1] in SENTENCE_ENDS for word in words[:-1])]
+    texts = [word.text for word in words]
+    ends = [ends_sentence(text, after) for text, after in zip(texts, [*texts[1:], ""], strict=True)]
+    starts = [True, *ends[:-1]]
     cut = [
-        _cut(word, longest, starts_sentence=starts)
-        for word, starts in zip(words, starts_sentence, strict=True)
+        # A pause comes after the last word of a sentence, else before the word: faster-whisper's
+        # rule, which it applies at the ends of sentences only.
+        replace(word, end=min(word.end, word.start + longest))
+        if is_last and not is_first
+        else replace(word, start=max(word.start, word.end - longest))
+        for word, is_last, is_first in zip(words, ends, starts, strict=True)
     ]
-    return tuple(_within(word, duration) for word in cut)
+    return _in_order(cut, duration)
 
 
-def _cut(word: Word, longest: float, *, starts_sentence: bool) -> Word:
-    """Take the pause off a word: it comes after the last one of a sentence, else before the word.
+def _in_order(words: Sequence[Word], duration: float) -> tuple[Word, ...]:
+    """Give each word time of its own, at the cost of those beside it, within the waveform.
 
-    faster-whisper's rule, which it applies at the ends of sentences only.
+    The alignment may give two words the same moment.
     """
-    if word.text[-1] in SENTENCE_ENDS and not starts_sentence:
-        return replace(word, end=min(word.end, word.start + longest))
-    return replace(word, start=max(word.start, word.end - longest))
+    timed = []
+    time = 0.0
+    for word in words:
+        start = max(word.start, time)
+        time = max(word.end, start + STEP_S)
+        timed.append(replace(word, start=start, end=time))
+    time = duration
+    for i, word in reversed(list(enumerate(timed))):
+        end = min(word.end, time)
+        time = max(0.0, min(word.start, end - STEP_S))
+        timed[i] = replace(word, start=time, end=end)
+    return tuple(timed)
 
 
-def _within(word: Word, duration: float) -> Word:
-    return replace(word, start=min(word.start, duration), end=min(word.end, duration))
-
-
-def _grouped(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    groups: list[list[Piece]] = []
-    before = " "
-    for piece in pieces:
-        text = piece["word"]
-        if not groups or text[0].isspace() or is_cjk(text[0]) or is_cjk(before[-1]):
-            groups.append([piece])
+def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
+    """Return the text of each word, and the pieces that it is of."""
+    # The piece of each character but white space, of which `split` leaves none.
+    owners = [i for i, piece in enumerate(pieces) for _ in "".join(piece["word"].split())]
+    texts: list[str] = []
+    spans: list[tuple[int, int]] = []  # first and last piece
+    first = 0
+    for text in split("".join(piece["word"] for piece in pieces)):
+        span = owners[first], owners[first + len(text) - 1]
+        first += len(text)
+        if (
+            texts
+            and holds(texts[-1], text)
+            and (span[0] == spans[-1][1] or not has_sound(texts[-1]) or not has_sound(text))
+        ):
+            texts[-1] += text
+            spans[-1] = spans[-1][0], span[1]
         else:
-            groups[-1].append(piece)
-        before = text
-    return groups
-
-
-def _with_marks(groups: list[list[Piece]]) -> list[list[Piece]]:
-    """Give each group that is only marks to its neighbour."""
-    words: list[list[Piece]] = []
-    opening: list[Piece] = []
-    for group in groups:
-        text = "".join(piece["word"] for piece in group).strip()
-        if has_sound(text):
-            words.append(opening + group)
-            opening = []
-        elif not words or text[-1:] in OPENING:
-            opening = opening + group
-        else:
-            words[-1] = words[-1] + group
-    if words and opening:
-        words[-1] = words[-1] + opening
-    return words
+            texts.append(text)
+            spans.append(span)
+    return [(t, list(pieces[a : b + 1])) for t, (a, b) in zip(texts, spans, strict=True)]
 
 
 def has_sound(text: str) -> bool:

@@ -108,7 +108,7 @@ def _end_of_stretch(spoken: Sequence[Spoken], counts: Sequence[int], first: int)
     for i in range(first, len(spoken)):
         num_words += counts[i]
         if ends and num_words > MOST_WORDS:
-            return max(ends, key=lambda end: spoken[end].start - spoken[end - 1].end)
+            return max(ends, key=lambda end: (spoken[end].start - spoken[end - 1].end, end))
         if num_words >= FEWEST_WORDS:
             ends.append(i + 1)
     return len(spoken)
