@@ -1,6 +1,8 @@
 import itertools
+import random
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +15,12 @@ from worker.audio import decode
 from worker.control import JobControl
 from worker.device import Device
 from worker.engines.base import AsrOptions
-from worker.engines.whisper import Whisper, load
+from worker.engines.whisper import Whisper, _padded, load
 from worker.engines.whisper_decoder import LOOP_TOKENS, Decoder
-from worker.engines.whisper_words import to_words
+from worker.engines.whisper_device import cpu_runs, load_cublas, refused
+from worker.engines.whisper_words import STEP_S, to_words
 from worker.errors import InvalidInputError, ModelNotProvisionedError, StartupError
-from worker.text import join
+from worker.text import join, split
 
 CPU = Device("cpu", 2, "float32")
 TIMED = AsrOptions(word_times=True)
@@ -94,7 +97,8 @@ def test_words_lie_where_they_are_said(whisper, jfk):
 def test_words_are_the_text_in_order_and_in_time(whisper, telephone):
     (found,) = whisper([telephone], TIMED)
     assert join(word.text for word in found.words) == found.text
-    assert all(0 <= w.start <= w.end <= 30 for w in found.words)
+    assert all(w.start >= 0 and w.end - w.start > 0.99 * STEP_S for w in found.words)
+    assert found.words[-1].end <= 30
     assert all(a.end <= b.start for a, b in itertools.pairwise(found.words))
     assert "originally from Chicago" in found.text
 
@@ -166,16 +170,13 @@ def test_a_loop_is_not_repeated(whisper, jfk):
 
 @pytest.mark.parametrize(
     ("hotwords", "fails"),
-    [(("seven",) * 70, Decoder.is_loop), ((",", "..."), Decoder._is_mute)],
+    [(("seven",) * 70, Decoder.is_loop), (("1" + " ." * 8,), Decoder._is_mute)],
 )
-def test_hotwords_that_spoil_a_text_are_left_out(whisper, telephone, hotwords, fails, monkeypatch):
+def test_hotwords_that_spoil_a_text_are_left_out(whisper, telephone, hotwords, fails):
     clip = telephone[6 * 16_000 :]
     decoder: Decoder = whisper._decoder
-    monkeypatch.setattr("worker.engines.whisper_decoder.has_sound", lambda text: True)
-    prompt = decoder._prompt("en", hotwords)
-    monkeypatch.undo()
     windows = _padded(whisper._features(clip))[None]
-    (spoilt,) = decoder._search(whisper._model.encode(windows), [prompt])
+    (spoilt,) = decoder._search(whisper._model.encode(windows), [decoder._prompt("en", hotwords)])
     assert fails(decoder, spoilt)
     options = AsrOptions(hotwords=hotwords)
     assert whisper([clip], options) == whisper([clip], AsrOptions())
@@ -203,8 +204,7 @@ def test_each_waveform_has_a_language_of_its_own(multilingual, telephone):
     assert len(set(alone)) > 1
     for recognition in found[:3]:
         assert recognition.words
-        written = "".join(word.text for word in recognition.words)
-        assert written == "".join(recognition.text.split())
+        assert join(word.text for word in recognition.words) == recognition.text
 
 
 def test_the_language_asked_for_is_taken(multilingual, telephone):
@@ -220,6 +220,50 @@ def test_a_missing_file_is_named(folder, tmp_path, name):
     shutil.copytree(folder, own, ignore=shutil.ignore_patterns(name))
     with pytest.raises(ModelNotProvisionedError, match=f"tiny lacks {re.escape(name)}"):
         load(own, CPU)
+
+
+def test_a_missing_vocabulary_is_named(folder, tmp_path):
+    own = tmp_path / "tiny"
+    shutil.copytree(folder, own, ignore=shutil.ignore_patterns("vocabulary.*"))
+    with pytest.raises(ModelNotProvisionedError, match=r"tiny lacks vocabulary\.json or vocabul"):
+        load(own, CPU)
+
+
+def test_no_thread_is_left_idle():
+    assert [cpu_runs(n) for n in (1, 2, 3, 4)] == [(n, 1) for n in (1, 2, 3, 4)]
+    assert [cpu_runs(n) for n in (5, 6, 7, 8)] == [(3, 2), (3, 2), (4, 2), (4, 2)]
+    for threads in range(1, 130):
+        runs, own = cpu_runs(threads)
+        assert threads <= runs * own <= threads + 1
+
+
+def test_a_gpu_that_is_not_there_is_refused(folder):
+    with pytest.raises(StartupError, match=r"cannot use cuda:99: .* set SPEECH_DEVICE=cpu"):
+        load(folder, Device("cuda:99", 2, "float16"))
+
+
+def test_what_fails_on_a_gpu_names_the_remedy():
+    lacking = RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
+    gpu = Device("cuda:0", 2, "float16")
+    remedy = r"libcublas\.so\.12 .* with nvidia-cublas-cu12"
+    with pytest.raises(StartupError, match=remedy), refused(gpu):
+        raise lacking
+    with pytest.raises(RuntimeError, match="Library libcublas"), refused(CPU):
+        raise lacking
+
+
+def test_cublas_is_loaded_from_its_wheel(tmp_path, monkeypatch):
+    assert load_cublas() == []
+    lib = tmp_path / "nvidia" / "cublas" / "lib"
+    lib.mkdir(parents=True)
+    library = np.random._sfc64.__file__  # any will do
+    for name in ("libcublasLt.so.12", "libcublas.so.12"):
+        shutil.copy(library, lib / name)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    loaded = load_cublas()
+    assert loaded == [str(lib / "libcublasLt.so.12"), str(lib / "libcublas.so.12")]
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    assert all(path in maps for path in loaded)
 
 
 def test_int8_runs(folder, jfk):
@@ -247,11 +291,54 @@ def pieces(*texts: str) -> list[dict]:
         (["「", "はい", "」", "と"], ["「はい」", "と"]),
         (["¿", "Qué", " tal", "?"], ["¿Qué", "tal?"]),
         (["สวัส", "ดี", " ครับ"], ["สวัสดี", "ครับ"]),
+        ([" rock", " &", " roll"], ["rock", "&", "roll"]),
+        ([" I", " was", " -", " no"], ["I", "was", "-", "no"]),
+        ([" 5", " +", " 3", " =", " 8"], ["5", "+", "3", "=", "8"]),
+        ([" x", " —", " y"], ["x", "—", "y"]),
+        ([" ♪", " La", " la", " ♪"], ["♪", "La", "la", "♪"]),
+        ([" Cost", " $", "5", ","], ["Cost", "$5,"]),
+        (["编程", "语言", "。"], ["编程", "语言。"]),
+        ([" ..."], ["..."]),
+        ([" "], []),
         ([], []),
     ],
 )
 def test_pieces_become_words(given, words):
     assert [word.text for word in to_words(pieces(*given), 60)] == words
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_words_give_the_text(multilingual, language):
+    tokenizer = multilingual._decoder._tokenizer(language)
+    parts = ["rock", "no", "8", "3.14", "l'été", "ไทย", "はい", "我用", "Python", "한국어", "नमस्ते"]
+    parts += ["well-known", "...", *"é😀&-+=—♪?!,.\"“”«»¿$%()「」。、#*'؟"]
+    chance = random.Random(3)
+    for _ in range(2000):
+        text = "".join(
+            chance.choice(parts) + chance.choice(["", " ", " "])
+            for _ in range(chance.randint(1, 9))
+        ).strip()
+        own, _ = tokenizer.split_to_word_tokens(tokenizer.encode(f" {text}"))
+        times = sorted(chance.choices([n / 50 for n in range(40)], k=len(own) + 1))
+        given = [
+            {"word": word, "start": start, "end": end}
+            for word, (start, end) in zip(own, itertools.pairwise(times), strict=True)
+        ]
+        words = to_words(given, 1.0)
+        assert join(word.text for word in words) == join(split(text)), text
+        assert not any(" " in word.text for word in words)
+        at = [0.0, *(time for word in words for time in (word.start, word.end)), 1.0]
+        assert at == sorted(at), text
+        assert all(word.end - word.start > 0.99 * STEP_S for word in words), text
+
+
+def test_words_of_one_moment_have_time_of_their_own():
+    moment = [{"word": f" {name}", "start": 0.5, "end": 0.5} for name in "abc"]
+    found = to_words([{"word": " Go", "start": 0.2, "end": 0.5}, *moment], 0.54)
+    times = [(round(word.start, 2), round(word.end, 2)) for word in found]
+    assert times == [(0.2, 0.48), (0.48, 0.5), (0.5, 0.52), (0.52, 0.54)]
+    # No room for all: they stay in order.
+    assert [(w.start, w.end) for w in to_words(moment, 0.02)] == [(0, 0), (0, 0), (0, 0.02)]
 
 
 def test_marks_take_no_time_of_their_word():
@@ -260,12 +347,13 @@ def test_marks_take_no_time_of_their_word():
     assert (second.start, second.end) == (1, 1.5)
 
 
-def test_a_pause_belongs_to_no_word():
+@pytest.mark.parametrize("end", [".", '."', "?”", "؟"])
+def test_a_pause_belongs_to_no_word(end):
     given = [
         {"word": " Stop", "start": 0.0, "end": 5.0},
         {"word": " it", "start": 5.0, "end": 5.2},
         {"word": " now", "start": 5.2, "end": 8.0},
-        {"word": ".", "start": 8.0, "end": 8.1},
+        {"word": end, "start": 8.0, "end": 8.1},
         {"word": " Go", "start": 8.1, "end": 8.3},
         {"word": " on", "start": 8.3, "end": 8.5},
     ]
@@ -273,3 +361,14 @@ def test_a_pause_belongs_to_no_word():
     times = [(round(word.start, 2), round(word.end, 2)) for word in found]
     # The median word lasts 0.2 s, the longest may last 0.4 s.
     assert times == [(4.6, 5.0), (5.0, 5.2), (5.2, 5.6), (8.1, 8.3), (8.3, 8.4)]
+
+
+def test_a_title_ends_no_sentence():
+    given = [
+        {"word": " Say", "start": 0.0, "end": 0.2},
+        {"word": " it", "start": 0.2, "end": 0.4},
+        {"word": " Mr.", "start": 0.4, "end": 3.0},
+        {"word": " Jones", "start": 3.0, "end": 3.2},
+    ]
+    title = to_words(given, 8)[2]
+    assert (round(title.start, 2), title.end) == (2.6, 3.0)

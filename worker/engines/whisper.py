@@ -20,6 +20,7 @@ from worker.engines.whisper_decoder import BEAM_SIZE, Decoder
 from worker.engines.whisper_device import load_cublas, place, refused
 from worker.errors import ModelNotProvisionedError
 from worker.segments import Word
+from worker.text import join, split
 
 Features = NDArray[np.float32]
 
@@ -150,6 +151,8 @@ class Whisper:
         if options.word_times:
             num_frames = [f.shape[1] for f in features]
             words = self._decoder.words(encoded, tokens, languages, num_frames)
+            # Words do not keep the space of ``Bonjour ?`` or between Thai phrases.
+            texts = [join(split(text)) for text in texts]
         return [Recognition(*found) for found in zip(texts, words, languages, strict=True)]
 
     def _likeliest(self, scores: Sequence[tuple[str, float]]) -> str:

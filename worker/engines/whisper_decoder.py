@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from worker.engines.whisper_words import has_sound, to_words
 from worker.errors import InvalidInputError
 from worker.segments import Word
-from worker.text import join, split
 
 BEAM_SIZE = 5
 
@@ -130,8 +129,9 @@ class Decoder:
         return not has_sound(self.text(tokens))
 
     def text(self, tokens: list[int]) -> str:
-        """Return the text of a window, whatever its language, its white space made regular."""
-        return join(split(self._tokenizer("en").decode(tokens)))
+        """Return the text of a window, whatever its language."""
+        text: str = self._tokenizer("en").decode(tokens)
+        return text.strip()
 
     def is_loop(self, tokens: list[int]) -> bool:
         """Whether a text only says the same again and again."""
