@@ -11,6 +11,7 @@ import httpcore
 import pytest
 
 from tests.media_server import MediaServer
+from worker.control import JobControl
 from worker.errors import ForbiddenUrlError, InvalidInputError
 from worker.guard import Deadline, Guard, GuardedBackend, parse_url
 from worker.naming import describe_source
@@ -111,6 +112,7 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_connected(
     # The interpreter's audit events tell of every lookup and every connection.
     script = """
 import ipaddress, json, sys
+from worker.control import JobControl
 from worker.guard import Deadline, Guard, GuardedBackend
 
 lookups, connections = [], []
@@ -123,7 +125,7 @@ def record(event, arguments):
 
 guard = Guard(map(ipaddress.ip_network, ["127.0.0.0/8", "::1/128"]))
 sys.addaudithook(record)
-GuardedBackend(guard, Deadline(10)).connect_tcp("localhost", int(sys.argv[1])).close()
+GuardedBackend(guard, Deadline(10, JobControl())).connect_tcp("localhost", int(sys.argv[1])).close()
 print(json.dumps([lookups, connections]))
 """
     root = Path(__file__).parent.parent
@@ -142,13 +144,13 @@ print(json.dumps([lookups, connections]))
 
 
 def test_the_backend_refuses_before_it_connects(server: MediaServer) -> None:
-    backend = GuardedBackend(Guard(), Deadline(10))
+    backend = GuardedBackend(Guard(), Deadline(10, JobControl()))
     with pytest.raises(ForbiddenUrlError):
         backend.connect_tcp("127.0.0.1", server.port)
 
 
 def test_nothing_is_connected_after_the_deadline(server: MediaServer) -> None:
-    backend = GuardedBackend(Guard(LOOPBACK), Deadline(0))
+    backend = GuardedBackend(Guard(LOOPBACK), Deadline(0, JobControl()))
     with pytest.raises(httpcore.ReadTimeout):
         backend.connect_tcp("127.0.0.1", server.port)
 
