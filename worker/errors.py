@@ -10,7 +10,12 @@
     ├── AudioTooLongError      AUDIO_TOO_LONG
     ├── UnsupportedAudioError  UNSUPPORTED_AUDIO
     ├── ModelNotProvisionedError  MODEL_NOT_PROVISIONED
-    └── CancelledError         CANCELLED
+    ├── OutOfMemoryError       OUT_OF_MEMORY
+    ├── OutputFailedError      OUTPUT_FAILED
+    ├── OutputTooLargeError    OUTPUT_TOO_LARGE
+    └── JobEndedError
+        ├── CancelledError     CANCELLED
+        └── JobTimeoutError    TIMEOUT
 
 A message says what failed, the value, what is allowed and what to do next. It
 never holds a credential, a host name of the worker or the query of a URL.
@@ -75,10 +80,38 @@ class ModelNotProvisionedError(WorkerError):
     code = "MODEL_NOT_PROVISIONED"
 
 
-class CancelledError(WorkerError):
+class OutOfMemoryError(WorkerError):
+    """The job needs more memory than the device has left, even in the smallest pieces."""
+
+    code = "OUT_OF_MEMORY"
+
+
+class OutputFailedError(WorkerError):
+    """The result could not be written where the job wants it."""
+
+    code = "OUTPUT_FAILED"
+
+
+class OutputTooLargeError(WorkerError):
+    """The result is larger than the platform takes, and there is no other place for it."""
+
+    code = "OUTPUT_TOO_LARGE"
+
+
+class JobEndedError(WorkerError):
+    """The job has to end before its work is done; nothing may hold this up."""
+
+
+class CancelledError(JobEndedError):
     """The job was told to end."""
 
     code = "CANCELLED"
+
+
+class JobTimeoutError(JobEndedError):
+    """The job took longer than it may."""
+
+    code = "TIMEOUT"
 
 
 class StartupError(Exception):

@@ -10,7 +10,7 @@ from pathlib import Path
 from worker import replies
 from worker.control import Exclusive, JobControl
 from worker.device import Device
-from worker.errors import CancelledError
+from worker.errors import JobEndedError
 from worker.planning import Plan
 from worker.recordings import Recording, read_ahead
 from worker.replies import Reply
@@ -109,7 +109,7 @@ class Job:
         """Listen to a recording; if that fails, the others go on."""
         try:
             self._waiting.append(self._listen(index, recording))
-        except CancelledError:
+        except JobEndedError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this recording's
             recording.close()
@@ -138,7 +138,7 @@ class Job:
         for work in complete:
             try:
                 self._outcomes[work.index] = self._reply(work)
-            except CancelledError:
+            except JobEndedError:
                 raise
             except Exception as error:  # noqa: BLE001 - as above
                 self._outcomes[work.index] = error

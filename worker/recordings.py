@@ -11,7 +11,7 @@ from pathlib import Path
 
 from worker import audio
 from worker.control import JobControl
-from worker.errors import AudioTooLargeError, CancelledError
+from worker.errors import AudioTooLargeError, JobEndedError
 from worker.fetch import fetch
 from worker.naming import describe_source
 from worker.schema import AudioSource
@@ -123,7 +123,7 @@ def _attempt(
     """Read one recording; its error is a value, so that it ends no other's reading."""
     try:
         return read(source, folder, settings, control)
-    except CancelledError:
+    except JobEndedError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this recording's
         return error

@@ -12,7 +12,7 @@ from worker.control import JobControl
 from worker.device import choose
 from worker.model_store import ModelStore
 from worker.replies import Reply
-from worker.service import Service
+from worker.service import Envelope, Service
 from worker.settings import Settings
 from worker.telemetry import job_id
 
@@ -66,7 +66,8 @@ def make_handler(service: Service, post: Post, concurrency: int) -> Handler:
 
         control = JobControl(report)
         # The job's id goes along, into the log.
-        answer = partial(copy_context().run, service.answer, job.get("input"), control)
+        envelope = Envelope(job.get("id"), job.get("s3Config"))
+        answer = partial(copy_context().run, service.answer, job.get("input"), control, envelope)
         work = asyncio.get_running_loop().run_in_executor(threads, answer)
         try:
             sent: dict[str, Any] = {}

@@ -8,6 +8,7 @@ import logging
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from worker.control import JobControl
 from worker.device import Device
@@ -23,6 +24,21 @@ from worker.settings import Settings
 logger = logging.getLogger(__name__)
 
 FIRST_JOB_IMPORTS = ("av", "kaldi_native_fbank", "scipy.cluster.hierarchy")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the platform says of a job beside its input.
+
+    id : names the job's files; the same for each delivery of the job.
+    s3_config : where the caller keeps results, as `s3Config` of the call has it; not validated.
+    """
+
+    id: str | None = None
+    s3_config: object = None
+
+
+NO_PLATFORM = Envelope()
 
 
 class Service:
@@ -53,7 +69,12 @@ class Service:
     def _load(self, task: str) -> None:
         self._planner.plan(parse({"task": task, "audio": "volume://none"}))
 
-    def answer(self, job_input: object, control: JobControl | None = None) -> Reply:
+    def answer(
+        self,
+        job_input: object,
+        control: JobControl | None = None,
+        envelope: Envelope = NO_PLATFORM,  # noqa: ARG002 - the delivery is still to come
+    ) -> Reply:
         """Run one job; never raises."""
         try:
             request = parse(job_input)

@@ -91,6 +91,44 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="time that fetching one audio may take in all, in seconds",
     )
+    job_timeout_s: float = Field(
+        3600,
+        alias="SPEECH_JOB_TIMEOUT_S",
+        gt=0,
+        allow_inf_nan=False,
+        description="time that a job may take in all, in seconds; a worker whose job does not end "
+        "even then is replaced",
+    )
+    grace_s: float = Field(
+        25,
+        alias="SPEECH_GRACE_S",
+        ge=0,
+        allow_inf_nan=False,
+        description="time that running jobs have to end after SIGTERM, in seconds; what is left "
+        "then is delivered again by the platform",
+    )
+    gpu_memory_fraction: float = Field(
+        0.9,
+        alias="SPEECH_GPU_MEMORY_FRACTION",
+        gt=0,
+        le=1,
+        description="share of the device's memory that loaded models may take; beyond it the one "
+        "that was used longest ago goes",
+    )
+    idle_unload_s: float = Field(
+        0,
+        alias="SPEECH_IDLE_UNLOAD_S",
+        ge=0,
+        allow_inf_nan=False,
+        description="time after which a model that no job uses is unloaded, in seconds; 0: never",
+    )
+    output: str | None = Field(
+        None,
+        alias="SPEECH_OUTPUT",
+        pattern=r"^s3://[^/]+/(.*/)?$",
+        description="`s3://bucket/prefix/` for results that are too large for the platform and "
+        "whose job names no `output`",
+    )
     log_level: str = Field(
         "INFO",
         alias="SPEECH_LOG_LEVEL",
