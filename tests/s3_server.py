@@ -1,0 +1,208 @@
+"""S3 on loopback: moto's server in a process of its own, and a proxy before it that misbehaves."""
+
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+import boto3
+
+MOTO = """
+import json, sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(json.dumps(server.get_host_and_port()), flush=True)
+sys.stdin.read()
+"""
+HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
+
+
+@contextlib.contextmanager
+def moto() -> Iterator[str]:
+    """URL of an S3 that has the bucket ``bucket``."""
+    command = [sys.executable, "-c", MOTO]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        host, port = json.loads(process.stdout.readline())
+        url = f"http://{host}:{port}"
+        client_of(url).create_bucket(Bucket="bucket")
+        yield url
+
+
+def client_of(url: str) -> "boto3.client":
+    """A client of the test's own."""
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="tests",
+        aws_secret_access_key="tests",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request that came to the proxy."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+Fault = Callable[["_Handler"], None]
+
+
+class Proxy:
+    """Passes requests on to an S3, but for the first ones of a kind, which meet a fault."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target.removeprefix("http://")
+        self.seen: list[Seen] = []
+        self._faults: list[tuple[str, Fault]] = []
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads = True
+        self._server.proxy = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def fault(self, fault: Fault, method: str = "", times: int = 1) -> None:
+        """Let the next `times` requests of a method meet a fault."""
+        with self._lock:
+            self._faults += [(method, fault)] * times
+
+    def reset(self) -> None:
+        """Forget what was seen, and behave."""
+        with self._lock:
+            self._faults.clear()
+            self.seen.clear()
+
+    def take(self, seen: Seen) -> Fault | None:
+        """Note a request; what it is to meet."""
+        with self._lock:
+            self.seen.append(seen)
+            for index, (method, fault) in enumerate(self._faults):
+                if method in {"", seen.method}:
+                    del self._faults[index]
+                    return fault
+        return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the client went, as tests do
+            super().handle()
+
+    def answer(self) -> None:
+        proxy: Proxy = self.server.proxy
+        fault = proxy.take(Seen(self.command, self.path, dict(self.headers)))
+        self.close_connection = True
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if fault:
+            fault(self)
+        else:
+            self.forward(body)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
+
+    def forward(self, body: bytes) -> None:
+        upstream = http.client.HTTPConnection(self.server.proxy.target, timeout=30)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
+        headers.pop("Expect", None)
+        upstream.request(self.command, self.path, body, headers)
+        answer = upstream.getresponse()
+        content = answer.read()
+        kept = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
+        self.start(answer.status, {"Content-Length": str(len(content))} | kept)
+        self.wfile.write(content)
+        upstream.close()
+
+    def start(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: the tests' output is no access log."""
+
+
+def refusal(status: int, code: str, **headers: str) -> Fault:
+    """An error as S3 tells it."""
+
+    def fault(handler: _Handler) -> None:
+        body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        handler.start(status, {"Content-Length": str(len(body)), **headers})
+        handler.wfile.write(body)
+
+    return fault
+
+
+def hang_up(handler: _Handler) -> None:
+    """No answer at all."""
+
+
+def break_off(handler: _Handler) -> None:
+    """Less than was announced, of an object of seven bytes."""
+    handler.start(206, {"Content-Length": "7", "Content-Range": "bytes 0-6/7"})
+    handler.wfile.write(b"con")
+
+
+def drip(handler: _Handler) -> None:
+    """A byte now and then: no timeout of a socket ever passes."""
+    handler.start(200, {"Content-Length": "1000000"})
+    while True:
+        handler.wfile.write(b"<")
+        time.sleep(0.02)
+
+
+def flood(status: int = 200) -> Fault:
+    """An answer that never ends."""
+
+    def fault(handler: _Handler) -> None:
+        handler.start(status, {"Content-Length": "1000000000000"})
+        while True:
+            handler.wfile.write(b"<Error>" + bytes(2**16))
+
+    return fault
+
+
+def lie(content: bytes) -> Fault:
+    """Other content than the object's seven bytes, well-formed."""
+
+    def fault(handler: _Handler) -> None:
+        handler.start(200, {"Content-Length": str(len(content))})
+        handler.wfile.write(content)
+
+    return fault

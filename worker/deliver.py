@@ -1,0 +1,194 @@
+"""Results to where they go: into the answer where they fit, else to S3.
+
+Keys hold the job's id: a job that is delivered twice writes the same objects twice.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from worker import s3, s3_account
+from worker.control import JobControl
+from worker.errors import OutputFailedError, OutputTooLargeError
+from worker.parts import serialise
+from worker.replies import Reply
+from worker.s3_account import HOW_TO_SET_UP, Account
+from worker.schema import JobRequest, parse_s3_config
+from worker.settings import Settings
+
+RUN_LIMIT_BYTES = 9_500_000
+"""For `/run`. The platform takes 10 MB with what it wraps around, and loses what is larger."""
+RUNSYNC_LIMIT_BYTES = 19_000_000
+"""For `/runsync`, where it takes 20 MB."""
+RUNSYNC_IDS = "sync-"
+"""How the platform begins the ids of `/runsync`."""
+UPLOAD_LIMIT_S = 600.0
+"""For all files of a job."""
+MAX_NAME = 150
+"""Characters of a recording's id in a key, which S3 limits to 1,024 bytes."""
+
+SUMMARY = ("task", "audio", "speakers", "language", "notes", "models", "timings")
+"""What an answer keeps beside the links to its files."""
+CONTENT_TYPES = {"json": "application/json", "vtt": "text/vtt; charset=utf-8"}
+PLAIN = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where files go: objects of a bucket whose keys begin with a prefix."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, url: str) -> "Place":
+        """Split ``s3://bucket/prefix/``."""
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        return cls(bucket, prefix)
+
+
+class Delivery:
+    """Where the result of one job goes.
+
+    Parameters
+    ----------
+    job_id : in the keys of its files; None: one is made up.
+    s3_config : of the job, not validated yet. With it, the worker's own keys are not used.
+
+    Raises
+    ------
+    InvalidInputError, ForbiddenUrlError
+        `s3_config` has a mistake, or an endpoint that a job may not name.
+    """
+
+    def __init__(
+        self,
+        request: JobRequest,
+        job_id: str | None,
+        s3_config: object,
+        settings: Settings,
+        control: JobControl,
+    ) -> None:
+        self._request = request
+        self._settings = settings
+        self._control = control
+        self._folder = f"{_key_part(job_id or uuid.uuid4().hex)}/"
+        is_sync = (job_id or "").startswith(RUNSYNC_IDS)
+        self._limit_bytes = RUNSYNC_LIMIT_BYTES if is_sync else RUN_LIMIT_BYTES
+        self.account: Account | None
+        """For audio of `s3://`, too."""
+        if s3_config is None:
+            self.account = s3_account.of_settings(settings)
+        else:
+            self.account = s3_account.of_job(parse_s3_config(s3_config))
+
+    def check(self) -> None:
+        """Find out whether the files can be written where the job wants them.
+
+        Raises
+        ------
+        OutputFailedError
+            They cannot: before anything was spent on the job.
+        ForbiddenUrlError
+            The endpoint of the job has an address that a job may not reach.
+        """
+        if self._request.output is None:
+            return
+        place = Place.parse(self._request.output)
+        with self._open(place) as bucket:
+            bucket.check(f"{place.prefix}{self._folder}check")
+
+    def deliver(self, reply: Reply) -> Reply:
+        """Make the answer: the reply as it is, or a summary with links to its files.
+
+        Raises
+        ------
+        OutputFailedError
+            The files could not be written.
+        OutputTooLargeError
+            The reply is larger than the platform takes, and there is no other place for it.
+        ValueError, TypeError
+            It does not serialise; posted, it would leave the job waiting for ever.
+        """
+        if "error" in reply:
+            return reply
+        formats: tuple[str, ...] = tuple(self._request.formats)
+        place = None
+        if self._request.output is not None:
+            place = Place.parse(self._request.output)
+        elif len(serialise(reply)) > self._limit_bytes:
+            # An answer holds the JSON, whatever the formats.
+            place, formats = self._spare_place(), (*formats, "json")
+        if place:
+            reply = self._upload(reply, place, frozenset(formats))
+        if (size := len(serialise(reply))) > self._limit_bytes:
+            raise OutputTooLargeError(
+                f"The result has {size / 1e6:.1f} MB; an answer takes {self._limit_bytes / 1e6:g} "
+                "MB. Name `output` (s3://bucket/prefix/) in the job, or set SPEECH_OUTPUT on the "
+                "endpoint, with the keys for it; or ask for less: coarser `timestamps`, fewer "
+                "`formats`, fewer or shorter recordings in a job."
+            )
+        return reply
+
+    def _spare_place(self) -> Place | None:
+        """Where a result goes that is too large for an answer."""
+        if self.account and self.account.bucket:
+            return Place(self.account.bucket, "")
+        if self.account and self.account.is_ours and self._settings.output:
+            return Place.parse(self._settings.output)
+        return None
+
+    def _open(self, place: Place) -> "s3.Connection":
+        if self.account is None:
+            raise OutputFailedError(f"s3://{place.bucket} has no keys. {HOW_TO_SET_UP}.")
+        return s3.connect(
+            self.account,
+            place.bucket,
+            self._settings,
+            self._control,
+            UPLOAD_LIMIT_S,
+            OutputFailedError,
+        )
+
+    def _upload(self, reply: Reply, place: Place, formats: frozenset[str]) -> Reply:
+        """Write the files of each recording, and make the summary that links to them."""
+        with self._open(place) as bucket:
+
+            def put(name: str, kind: str, content: bytes) -> str:
+                key = f"{place.prefix}{self._folder}{name}.{kind}"
+                bucket.upload(key, content, CONTENT_TYPES.get(kind, PLAIN))
+                return bucket.link(key)
+
+            if "results" not in reply:
+                return _summary(reply, formats, put, _name(self._request.audio[0].id) or "result")
+            results = []
+            for index, entry in enumerate(reply["results"]):
+                name = "-".join(filter(None, [str(index), _name(entry["id"])]))
+                if entry["ok"]:
+                    output = _summary(entry["output"], formats, put, name)
+                    entry = {**entry, "output": output}  # noqa: PLW2901 - the reply stays as it is
+                results.append(entry)
+            return {"results": results}
+
+
+def _summary(
+    result: Reply, formats: frozenset[str], put: Callable[[str, str, bytes], str], name: str
+) -> Reply:
+    """Put one recording's files, and keep of its result what is short."""
+    texts: Mapping[str, str] = result.get("files", {})
+    links = {}
+    if "json" in formats:
+        whole = {key: value for key, value in result.items() if key != "files"}
+        links["json"] = put(name, "json", serialise(whole))
+    links |= {kind: put(name, kind, text.encode()) for kind, text in texts.items()}
+    return {key: result[key] for key in SUMMARY if key in result} | {"files": links}
+
+
+def _name(recording_id: str | None) -> str | None:
+    return recording_id and _key_part(recording_id)[:MAX_NAME]
+
+
+def _key_part(text: str) -> str:
+    """One part of a key, whatever the text: without slashes, and never ``..``."""
+    return quote(text, safe="").replace("..", "%2E%2E")
