@@ -1,22 +1,19 @@
-"""The async handler: progress before the result, cancellation, threads of its own."""
+"""The async handler: progress before the result, cancellation, limits, threads of its own."""
 
 import asyncio
-import json
-import subprocess
-import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from worker.control import JobControl
-from worker.runpod_app import make_handler
+from worker.errors import WorkerError
+from worker.runpod_app import JobRunner
+from worker.service import Envelope
 from worker.telemetry import job_id
 
-ROOT = Path(__file__).resolve().parent.parent
-SAMPLE = "volume://samples/sample.wav"
+FOR_EVER_S = 1e6
+JOB = {"id": "a", "input": 1}
 
 
 class Steps:
@@ -26,108 +23,151 @@ class Steps:
         self.steps = steps
         self.ended = threading.Event()
         self.job: str | None = None
+        self.envelope: Envelope | None = None
 
-    def answer(self, job_input: object, control: JobControl) -> dict:
-        self.job = job_id.get()
+    def answer(self, job_input: object, control: JobControl, envelope: Envelope) -> dict:
+        self.job, self.envelope = job_id.get(), envelope
         try:
             for step in range(self.steps):
                 control.update("asr", step / self.steps)
+                control.publish({"step": step})
                 time.sleep(0.1)
-            return {"text": str(job_input)}
+        except WorkerError as error:
+            return {"error": error.reply}
         finally:
             self.ended.set()
+        return {"text": str(job_input)}
 
 
-async def ignore(job: dict, progress: dict) -> None:
-    pass
+class Hangs:
+    """A service whose thread ends when the test says so, whatever its control says."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def answer(self, job_input: object, control: JobControl, envelope: Envelope) -> dict:
+        self.released.wait(30)
+        return {}
 
 
-def test_progress_is_posted_in_order_and_before_the_result():
-    posted: list[float] = []
+class Told:
+    """Stands for an outbox: what it was told, each after a moment."""
 
-    async def post(job: dict, progress: dict) -> None:
-        assert (job["id"], progress["stage"]) == ("a", "asr")
+    def __init__(self) -> None:
+        self.progresses: list[dict] = []
+        self.parts: list[dict] = []
+
+    async def progress(self, progress: dict) -> None:
         await asyncio.sleep(0.05)
-        posted.append(progress["progress"])
+        self.progresses.append(progress)
 
-    service = Steps(35)
-    handler = make_handler(service, post, 1)
-    assert asyncio.run(handler({"id": "a", "input": 1})) == {"text": "1"}
-    assert posted == sorted(set(posted))
-    assert len(posted) >= 2
+    async def part(self, part: dict) -> None:
+        await asyncio.sleep(0.01)
+        self.parts.append(part)
+
+    async def whole(self, reply: dict) -> None:
+        self.parts.append(reply)
+
+
+def test_progress_is_told_in_order_and_before_the_result():
+    service, told = Steps(35), Told()
+    reply = asyncio.run(JobRunner(service, 1, FOR_EVER_S).handle(JOB, told))
+    assert reply == {"text": "1"}
+    shares = [p["progress"] for p in told.progresses]
+    assert len(shares) >= 2
+    assert shares == sorted(set(shares))
+    assert {p["stage"] for p in told.progresses} == {"asr"}
+
+
+def test_the_service_learns_of_the_job():
+    service = Steps(0)
+    config = {"bucketName": "b"}
+    asyncio.run(JobRunner(service, 1, FOR_EVER_S).handle({**JOB, "s3Config": config}))
     assert service.job == "a"
+    assert service.envelope == Envelope("a", config)
 
 
-@pytest.mark.parametrize("failure", [OSError("gone"), TimeoutError(), ValueError("odd")])
-def test_a_job_does_not_fail_because_its_progress_cannot_be_posted(failure, caplog):
-    async def post(job: dict, progress: dict) -> None:
-        raise failure
-
-    handler = make_handler(Steps(15), post, 1)
-    assert asyncio.run(handler({"id": "a", "input": 1})) == {"text": "1"}
-    assert "progress could not be posted" in caplog.text
+def test_parts_are_told_in_order_and_the_whole_result_last():
+    told = Told()
+    job = {"id": "a", "input": {"stream": True}}
+    reply = asyncio.run(JobRunner(Steps(15), 1, FOR_EVER_S).handle(job, told))
+    assert told.parts == [*({"step": step} for step in range(15)), reply]
 
 
-def test_a_cancelled_handler_cancels_the_work():
+def test_an_error_ends_no_stream():
+    told = Told()
+    job = {"id": "a", "input": {"stream": True}}
+    reply = asyncio.run(JobRunner(Steps(15), 1, 0.5).handle(job, told))
+    assert reply["error"].startswith("TIMEOUT: ")
+    assert "error" not in told.parts[-1]
+
+
+def test_without_a_platform_there_is_nobody_to_tell():
+    job = {"id": "a", "input": {"stream": True}}
+    reply = asyncio.run(JobRunner(Steps(15), 1, FOR_EVER_S).handle(job))
+    assert reply["text"]
+
+
+def test_a_cancelled_handler_returns_when_the_work_has_ended():
     service = Steps(600)
 
     async def cancel() -> None:
-        task = asyncio.create_task(make_handler(service, ignore, 1)({"id": "a", "input": 1}))
+        task = asyncio.create_task(JobRunner(service, 1, FOR_EVER_S).handle(JOB))
         await asyncio.sleep(0.3)
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()  # once more, as at the end of the grace
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert service.ended.is_set()
+
+    asyncio.run(cancel())
+
+
+def test_a_job_that_takes_too_long_ends_itself():
+    runner = JobRunner(Steps(600), 1, 0.3)
+    reply = asyncio.run(runner.handle(JOB))
+    assert reply["error"].startswith("TIMEOUT: ")
+    assert "refresh_worker" not in reply
+    assert not runner.wedged
+
+
+def test_a_thread_that_ignores_its_limit_is_wedged():
+    service = Hangs()
+    runner = JobRunner(service, 1, limit_s=0.1, wedged_s=0.5)
+    reply = asyncio.run(runner.handle(JOB))
+    service.released.set()
+    assert reply["error"].startswith("TIMEOUT: ")
+    assert reply["refresh_worker"] is True
+    assert runner.wedged
+
+
+def test_a_thread_that_ignores_its_cancellation_is_wedged():
+    service = Hangs()
+    runner = JobRunner(service, 1, FOR_EVER_S, wedged_s=0.5)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(runner.handle(JOB))
+        await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(cancel())
-    assert service.ended.wait(10)
+    service.released.set()
+    assert runner.wedged
 
 
 def test_as_many_jobs_work_at_once_as_are_taken():
     meeting = threading.Barrier(8)
 
     class Meeting:
-        def answer(self, job_input: object, control: JobControl) -> dict:
+        def answer(self, job_input: object, control: JobControl, envelope: Envelope) -> dict:
             meeting.wait(30)  # breaks unless all are there
             return {}
 
     async def all_at_once() -> list[dict]:
-        handler = make_handler(Meeting(), ignore, 8)
-        return await asyncio.gather(*(handler({"id": str(i), "input": 1}) for i in range(8)))
+        runner = JobRunner(Meeting(), 8, FOR_EVER_S)
+        return await asyncio.gather(*(runner.handle({"id": str(i), "input": 1}) for i in range(8)))
 
     assert asyncio.run(all_at_once()) == [{}] * 8
-
-
-def test_progress_reaches_the_platform(tmp_path):
-    """The SDK reads the address when it is imported: hence a process of its own."""
-    received: list[tuple[str, dict]] = []
-
-    class Platform(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append((self.path, json.loads(body)))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Platform)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    program = (
-        "import asyncio; from worker.runpod_app import post_progress; "
-        "asyncio.run(post_progress({'id': 'job-7'}, {'stage': 'asr', 'progress': 0.5}))"
-    )
-    url = f"http://127.0.0.1:{server.server_port}/job-done/$RUNPOD_POD_ID/$ID?gpu=x"
-    environment = {"RUNPOD_WEBHOOK_POST_OUTPUT": url, "RUNPOD_POD_ID": "pod", "HOME": str(tmp_path)}
-    command = [sys.executable, "-c", program]
-    try:
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
-        # Outside of the platform there is nobody to tell.
-        environment.pop("RUNPOD_WEBHOOK_POST_OUTPUT")
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
-    finally:
-        server.shutdown()
-        server.server_close()
-    ((path, body),) = received
-    assert path.startswith("/job-done/pod/job-7?")
-    assert body == {"status": "IN_PROGRESS", "output": {"stage": "asr", "progress": 0.5}}

@@ -1,30 +1,145 @@
-"""RunPod's side of the worker: an async handler, its progress, and the SDK's loop."""
+"""RunPod's side of the worker: jobs in threads, what they tell meanwhile, when they end."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from worker.control import JobControl
 from worker.device import choose
+from worker.errors import JobTimeoutError
 from worker.model_store import ModelStore
+from worker.outbox import Outbox
 from worker.replies import Reply
 from worker.service import Envelope, Service
 from worker.settings import Settings
 from worker.telemetry import job_id
 
-logger = logging.getLogger(__name__)
-
 Job = dict[str, Any]
-Handler = Callable[[Job], Awaitable[Reply]]
-Post = Callable[[Job, Reply], Awaitable[None]]
 
 PROGRESS_S = 1.0
 """Least time between two reports of progress."""
-POST_TIMEOUT_S = 5.0
+WEDGED_S = 15.0
+"""A job that goes on for so long after it had to end will not end: its thread hangs in a model."""
+
+
+class Answers(Protocol):
+    """What does the work: `worker.service.Service`."""
+
+    def answer(self, job_input: object, control: JobControl, envelope: Envelope) -> Reply:
+        """Run one job in the caller's thread; never raises."""
+
+
+class JobRunner:
+    """Runs each job in a thread: on the SDK's event loop it would stop that from cancelling it.
+
+    Parameters
+    ----------
+    concurrency : jobs at a time; each has a thread.
+    limit_s : time that a job may take.
+    wedged_s : time after which a thread that had to end is given up.
+    """
+
+    def __init__(
+        self, service: Answers, concurrency: int, limit_s: float, wedged_s: float = WEDGED_S
+    ) -> None:
+        self._service = service
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
+        self._limit_s = limit_s
+        self._wedged_s = wedged_s
+        self.wedged = False
+        """Whether a thread was given up: it holds what it holds until the process ends."""
+
+    async def handle(self, job: Job, outbox: Outbox | None = None) -> Reply:
+        """Run a job; where this is cancelled, it returns when the job has ended.
+
+        Parameters
+        ----------
+        outbox : gets progress and parts of the result, each awaited before the next and before the
+            result is returned: none can come late and overwrite that. Without a platform there is
+            none: the SDK's local runs call this with the job alone.
+        """
+        job_id.set(job.get("id"))
+        news = News()
+        control = JobControl(news.report, news.parts.append)
+        control.limit(self._limit_s)
+        # The job's id goes along, into the log.
+        envelope = Envelope(job.get("id"), job.get("s3Config"))
+        answer = partial(
+            copy_context().run, self._service.answer, job.get("input"), control, envelope
+        )
+        work = asyncio.get_running_loop().run_in_executor(self._threads, answer)
+        try:
+            reply = await self._follow(work, control, news, outbox)
+        except asyncio.CancelledError:
+            control.cancel()
+            self.wedged |= not await _has_ended(work, self._wedged_s)
+            raise
+        if outbox and streams(job) and "error" not in reply:
+            await outbox.whole(reply)
+        return reply
+
+    async def _follow(
+        self,
+        work: asyncio.Future[Reply],
+        control: JobControl,
+        news: "News",
+        outbox: Outbox | None,
+    ) -> Reply:
+        """Tell of a job until it ends."""
+        while not (await asyncio.wait({work}, timeout=PROGRESS_S))[0]:
+            if control.left_s < -self._wedged_s:
+                self.wedged = True
+                error = JobTimeoutError(
+                    f"The job did not end within {self._wedged_s:g} s of its time limit, so the "
+                    "worker is replaced. Send less audio at a time; if it stays, report it."
+                )
+                return {"error": error.reply, "refresh_worker": True}
+            await news.tell(outbox)
+        reply = work.result()
+        await news.tell(outbox, parts_alone=True)
+        return reply
+
+
+class News:
+    """What a job's thread reported and nobody was told yet."""
+
+    def __init__(self) -> None:
+        self.parts: deque[Reply] = deque()
+        self._latest: Reply | None = None
+
+    def report(self, stage: str, share: float) -> None:
+        self._latest = {"stage": stage, "progress": round(share, 3)}
+
+    async def tell(self, outbox: Outbox | None, *, parts_alone: bool = False) -> None:
+        """Post what there is, parts in their order; only the latest progress counts."""
+        while self.parts:
+            part = self.parts.popleft()
+            if outbox:
+                await outbox.part(part)
+        progress, self._latest = self._latest, None
+        if progress and outbox and not parts_alone:
+            await outbox.progress(progress)
+
+
+def streams(job: Job) -> bool:
+    """Whether the job's input asks for a stream."""
+    job_input = job.get("input")
+    return isinstance(job_input, dict) and job_input.get("stream") is True
+
+
+async def _has_ended(work: asyncio.Future[Reply], within_s: float) -> bool:
+    """Wait for a thread, however often that is cancelled."""
+    give_up = time.monotonic() + within_s
+    while not work.done() and (left_s := give_up - time.monotonic()) > 0:
+        try:
+            await asyncio.wait({work}, timeout=left_s)
+        except asyncio.CancelledError:
+            continue
+    return work.done()
 
 
 def start_service(settings: Settings, project: str) -> Service:
@@ -42,73 +157,18 @@ def start_service(settings: Settings, project: str) -> Service:
     return service
 
 
-def make_handler(service: Service, post: Post, concurrency: int) -> Handler:
-    """Make what the SDK calls for each job.
-
-    It is async and works in a thread: a plain function would run on the SDK's
-    event loop and stop it from taking, pinging and cancelling. A job that the
-    SDK cancels ends at its next step.
-
-    Parameters
-    ----------
-    post : sends progress of a job to the platform. It is awaited before the next is sent and
-        before the job's result is returned: none can come late and overwrite that.
-    concurrency : jobs at a time; each has a thread.
-    """
-    threads = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
-
-    async def handler(job: Job) -> Reply:
-        job_id.set(job.get("id"))
-        latest: dict[str, Any] = {}
-
-        def report(stage: str, share: float) -> None:
-            latest.update(stage=stage, progress=round(share, 3))
-
-        control = JobControl(report)
-        # The job's id goes along, into the log.
-        envelope = Envelope(job.get("id"), job.get("s3Config"))
-        answer = partial(copy_context().run, service.answer, job.get("input"), control, envelope)
-        work = asyncio.get_running_loop().run_in_executor(threads, answer)
-        try:
-            sent: dict[str, Any] = {}
-            while not (await asyncio.wait({work}, timeout=PROGRESS_S))[0]:
-                if latest != sent:
-                    sent = dict(latest)
-                    await _post_in_time(post, job, sent)
-            return work.result()
-        except BaseException:
-            control.cancel()
-            raise
-
-    return handler
-
-
-async def _post_in_time(post: Post, job: Job, progress: Reply) -> None:
-    """Post progress; the job must neither wait nor fail for it, and the next report says more."""
-    try:
-        await asyncio.wait_for(post(job, progress), POST_TIMEOUT_S)
-    except Exception:
-        logger.warning("progress could not be posted", exc_info=True)
-
-
-async def post_progress(job: Job, progress: Reply) -> None:
-    """Tell the platform how far a job is; outside of it there is nobody to tell."""
-    from runpod.http_client import AsyncClientSession
-    from runpod.serverless.modules import rp_http
-
-    if rp_http.JOB_DONE_URL.startswith("http"):
-        async with AsyncClientSession() as session:
-            await rp_http.send_result(session, {"status": "IN_PROGRESS", "output": progress}, job)
+def make_config(service: Answers, settings: Settings, wedged_s: float = WEDGED_S) -> dict[str, Any]:
+    """Make what `worker.scaler.start` takes, and ``runpod.serverless.start`` for local runs."""
+    runner = JobRunner(service, settings.concurrency, settings.job_timeout_s, wedged_s)
+    return {"handler": runner.handle, "runner": runner, "settings": settings}
 
 
 def build_config(settings: Settings, project: str) -> dict[str, Any]:
-    """Make what ``runpod.serverless.start`` takes, with the models loaded.
+    """Make the configuration, with the models loaded.
 
     Raises
     ------
     StartupError
         The device that was asked for cannot be used.
     """
-    service = start_service(settings, project)
-    handler = make_handler(service, post_progress, settings.concurrency)
-    return {"handler": handler, "concurrency_modifier": lambda _: settings.concurrency}
+    return make_config(start_service(settings, project), settings)

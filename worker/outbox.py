@@ -1,0 +1,202 @@
+"""What the platform is told of one job: its progress, parts of its result, the result itself.
+
+The wire format is that of the SDK's rp_http, whose own calls give a result up after three tries
+within two seconds.
+"""
+
+import asyncio
+import hashlib
+import io
+import logging
+import os
+import random
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from worker.parts import Payload, serialise, split
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+logger = logging.getLogger(__name__)
+
+RESULT_PATIENCE_S = 90.0
+"""How long a result is tried: a platform that is away for a minute gets all of them."""
+PART_PATIENCE_S = 10.0
+"""How long a part is tried; the result, which has it too, must not wait much for it."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
+POST_TIMEOUT_S = 60.0
+"""Of one try, with up to 20 MB."""
+PROGRESS_TIMEOUT_S = 5.0
+MAX_CHUNK_BYTES = 950_000
+"""Of one stream call: the platform takes 1 MB, its own envelope among it."""
+TRY_AGAIN = frozenset({408, 429})
+"""Answers below 500 after which the same call may succeed."""
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
+
+HEADERS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
+
+
+class UndeliveredError(Exception):
+    """The platform did not take what was posted; the message says why."""
+
+
+class RefusedError(UndeliveredError):
+    """Trying again cannot help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the platform takes results and parts, ``$ID`` standing for the job."""
+
+    done: str
+    stream: str
+
+
+class Outbox:
+    """The calls of one job.
+
+    Parameters
+    ----------
+    session : the SDK's, which carries the worker's key.
+    job : the job's id.
+    results : folder for the result that the platform does not take.
+    """
+
+    def __init__(
+        self, session: "ClientSession", addresses: Addresses, job: str, results: Path
+    ) -> None:
+        self._session = session
+        self._addresses = addresses
+        self._job = job
+        self._results = results
+        self._streams = False
+        self._stream_broke = False
+
+    async def progress(self, progress: Payload) -> None:
+        """Say how far the job is. It is posted once: the next report says more."""
+        body = serialise({"status": "IN_PROGRESS", "output": progress})
+        try:
+            await self._attempt(self._url(self._addresses.done), body, PROGRESS_TIMEOUT_S)
+        except UndeliveredError as error:
+            logger.warning("progress could not be posted: %s", error)
+
+    async def part(self, part: Payload) -> None:
+        """Post a part of the result, in pieces where it is too large.
+
+        Where one cannot be delivered, the stream ends with those before it: a reader must not take
+        what comes after a gap for all there is.
+        """
+        self._streams = True
+        for piece in split(part, MAX_CHUNK_BYTES):
+            await self._chunk(piece)
+
+    async def whole(self, reply: Payload) -> None:
+        """End the stream with the result as it will be posted."""
+        self._streams = True
+        if len(serialise({"output": reply})) > MAX_CHUNK_BYTES:
+            reply = {"note": "The whole result is too large for the stream: see the job's status."}
+        await self._chunk(reply)
+
+    async def result(self, body: bytes) -> None:
+        """Deliver the result, or keep it on the volume; it is never lost without a word."""
+        url = self._url(self._addresses.done, streams=self._streams)
+        try:
+            await self._deliver(url, body, RESULT_PATIENCE_S)
+        except UndeliveredError as error:
+            await asyncio.to_thread(self._keep, body, str(error))
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._keep, body, "the worker had to end")
+            raise
+
+    async def _chunk(self, part: Payload) -> None:
+        if self._stream_broke:
+            return
+        try:
+            url = self._url(self._addresses.stream)
+            await self._deliver(url, serialise({"output": part}), PART_PATIENCE_S)
+        except UndeliveredError as error:
+            self._stream_broke = True
+            logger.warning("the stream ends early, a part could not be posted: %s", error)
+
+    def _url(self, template: str, *, streams: bool = False) -> str:
+        return (
+            f"{template.replace('$ID', quote(self._job, safe=''))}&isStream={str(streams).lower()}"
+        )
+
+    async def _deliver(self, url: str, body: bytes, patience_s: float) -> None:
+        """Post until it is taken, refused for good, or has been tried for so long."""
+        give_up = time.monotonic() + patience_s
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._attempt(url, body, POST_TIMEOUT_S)
+            except UndeliveredError as error:
+                if isinstance(error, RefusedError) or time.monotonic() + pause_s > give_up:
+                    raise
+                logger.info("to be posted again: %s", error)
+            # Workers that lost the platform at the same time must not come back at the same time.
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _attempt(self, url: str, body: bytes, timeout_s: float) -> None:
+        from aiohttp import ClientError, ClientTimeout
+
+        headers = HEADERS | {"X-Request-ID": quote(self._job, safe="")}
+        limit = ClientTimeout(total=timeout_s)
+        try:
+            # As a file: aiohttp writes plain bytes in one piece, however many they are.
+            async with self._session.post(
+                url, data=io.BytesIO(body), headers=headers, timeout=limit
+            ) as answer:
+                status = answer.status
+        except (ClientError, TimeoutError, OSError) as error:
+            raise UndeliveredError(
+                f"no answer from the platform ({type(error).__name__})"
+            ) from error
+        if 400 <= status < 500 and status not in TRY_AGAIN:
+            raise RefusedError(f"the platform refuses it with HTTP {status}")
+        if status >= 400:
+            raise UndeliveredError(f"the platform answers HTTP {status}")
+
+    def _keep(self, body: bytes, reason: str) -> None:
+        """Write a result to the volume."""
+        name = self._job
+        if not PLAIN_NAME.fullmatch(name):
+            name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        path = self._results / f"{name}.json"
+        try:
+            _write(path, body)
+        except OSError as error:
+            logger.error(  # noqa: TRY400 - the message says all
+                "the result was not delivered (%s), and is lost: %s cannot be written: %s",
+                reason,
+                path,
+                error.strerror or type(error).__name__,
+            )
+        else:
+            logger.error("the result was not delivered (%s), and is kept as %s", reason, path)
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Write a file that is whole or not there at all, on the disk when this returns."""
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        with draft.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
