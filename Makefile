@@ -37,7 +37,7 @@ test-volume: volume
 test: test-volume lint ## lint, types and tests
 	$(BIN)/python -m pytest
 
-faults: volume ## kill, starve and mislead the provisioner; prints what served and what mended it
+faults: volume ## kill, starve and mislead the provisioner and the worker; prints what became of it
 	$(BIN)/python -m tests.faults
 
 bench-data:
@@ -59,4 +59,4 @@ bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR and faster
 	$(BENCH_VENV)/bin/python -m benchmarks.run --data $(BENCH_DATA) --tools $(BENCH_TOOLS)
 
 clean: ## remove what was built
-	rm -rf $(VENV) $(BENCH_VENV) volume out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH_VENV) volume out .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from worker import heartbeat
+from worker import fitness, heartbeat, workspace
 from worker.activation import activate, choose_project
-from worker.errors import StartupError
+from worker.errors import StartupError, WorkerError
 from worker.settings import Settings
 from worker.telemetry import set_up_logging
 
@@ -33,25 +33,32 @@ def prepare() -> dict[str, Any]:
     Raises
     ------
     StartupError
-        The settings, the volume or the device do not fit.
+        The settings, the volume, its packages or the device do not fit.
     """
+    for name, value in SDK_SETTINGS.items():
+        os.environ.setdefault(name, value)
     settings = Settings.from_environment(os.environ)
     set_up_logging(settings.log_level)
     volume = settings.layout
     project = choose_project(volume, settings.project)
     generation = activate(volume, project)
     heartbeat.start(volume, generation.id)
+    workspace.clear()
 
-    for name, value in SDK_SETTINGS.items():
-        os.environ.setdefault(name, value)
     with ThreadPoolExecutor(1) as importer:
         sdk = importer.submit(import_sdk)
-        # Imported only now: it stands on the volume's packages.
-        from worker.runpod_app import build_config
+        try:
+            # Imported only now: it stands on the volume's packages.
+            from worker.runpod_app import make_config, start_service
 
-        config = build_config(settings, project)
+            service = start_service(settings, project)
+        except ImportError as error:
+            raise fitness.not_importable(error, settings, project) from error
+        except WorkerError as error:
+            raise StartupError(error.reply) from error
         sdk.result()
-    return config
+    fitness.Fitness(settings, project, generation, service.rehearse).register()
+    return make_config(service, settings)
 
 
 def import_sdk() -> None:
@@ -77,11 +84,14 @@ def main() -> None:
     try:
         config = prepare()
     except StartupError as error:
+        if fitness.has_platform():
+            import_sdk()
+            fitness.report(error)
         sys.exit(f"The worker cannot start. {error}")
 
-    import runpod.serverless
+    from worker import scaler
 
-    runpod.serverless.start(config)
+    scaler.start(config)
 
 
 # The SDK's ping process begins by importing this file again.

@@ -24,15 +24,14 @@ def main(alias: str, recordings: list[str]) -> None:
     from worker.control import JobControl
     from worker.device import choose
     from worker.engines.base import AsrOptions
-    from worker.model_cache import ModelCache
     from worker.model_store import ModelStore
     from worker.planning import LOADERS
 
     store = ModelStore(settings.layout, project)
     precision = None if settings.precision == "auto" else settings.precision
-    cache = ModelCache(store, choose(settings.device, settings.num_threads, precision))
+    device = choose(settings.device, settings.num_threads, precision)
     record = store.find("asr", alias)
-    recognise = cache.get(record, LOADERS[str(record.engine)])
+    recognise = LOADERS[str(record.engine)](store.verified(record), device)
     waveforms = []
     with tempfile.TemporaryDirectory() as folder:
         for number, recording in enumerate(recordings):

@@ -30,16 +30,16 @@ def main(data: Path, start_s: float, window_s: float) -> None:
     from worker.engines.embedding import SpeakerEmbedding
     from worker.engines.session import OnnxSession
     from worker.engines.vad import FsmnVad, VadOptions
-    from worker.model_cache import ModelCache
     from worker.model_store import ModelStore
     from worker.segments import Window
     from worker.waveform import SAMPLE_RATE
 
     store = ModelStore(settings.layout, project)
-    cache = ModelCache(store, choose(settings.device, settings.num_threads))
+    device = choose(settings.device, settings.num_threads)
     aliases = store.manifest().defaults["diarization"]["models"]
-    vad = FsmnVad(cache.get(store.find("vad", aliases["vad"]), OnnxSession))
-    embed = SpeakerEmbedding(cache.get(store.find("embedding", aliases["embedding"]), OnnxSession))
+    paths = {task: store.verified(store.find(task, aliases[task])) for task in aliases}
+    vad = FsmnVad(OnnxSession(paths["vad"], device))
+    embed = SpeakerEmbedding(OnnxSession(paths["embedding"], device))
     control = JobControl()
 
     golden: Golden = json.loads((data / "golden_fsmn_vad.json").read_text())["segments"]

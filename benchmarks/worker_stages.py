@@ -35,17 +35,15 @@ def main(source: Path, seconds: float, *, diarize: bool) -> None:
     from worker.engines.embedding import SpeakerEmbedding
     from worker.engines.session import OnnxSession
     from worker.engines.vad import FsmnVad, VadOptions
-    from worker.model_cache import ModelCache
     from worker.model_store import ModelStore
     from worker.telemetry import Stopwatch
 
     store = ModelStore(settings.layout, project)
-    cache = ModelCache(store, choose(settings.device, settings.num_threads))
+    device = choose(settings.device, settings.num_threads)
     aliases = store.manifest().defaults["diarization"]["models"]
-    vad = FsmnVad(cache.get(store.find("vad", aliases["vad"]), OnnxSession))
-    embedding = SpeakerEmbedding(
-        cache.get(store.find("embedding", aliases["embedding"]), OnnxSession)
-    )
+    paths = {task: store.verified(store.find(task, aliases[task])) for task in aliases}
+    vad = FsmnVad(OnnxSession(paths["vad"], device))
+    embedding = SpeakerEmbedding(OnnxSession(paths["embedding"], device))
 
     control = JobControl()
     stages: Stages = {}

@@ -1,17 +1,17 @@
 """Tests run on the volume that `make test` provisions: its packages, its models."""
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.platform import Platform
+from tests.volumes import VOLUME, copy_volume
 from volume_bootstrap.layout import Volume
 from worker.activation import activate
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-VOLUME = Volume(ROOT / "volume")
 DATA = ROOT / "tests" / "data"
 
 # What the demo has, and torch and FunASR besides.
@@ -33,15 +33,21 @@ def volume() -> Volume:
 @pytest.fixture
 def own_volume(tmp_path: Path) -> Volume:
     """A copy of the volume that a test may damage, with the demo alone on it."""
-    own = Volume(tmp_path / "volume")
-    own.generations.mkdir(parents=True)
-    active = VOLUME.pointer("demo").resolve()
-    (own.generations / active.name).symlink_to(active)
-    own.pointer("demo").symlink_to(f".generations/{active.name}")
-    others = shutil.ignore_patterns("demo-funasr-*", "*sensevoice-tiny-digits")
-    for folder in (".metadata", "models", "samples"):
-        shutil.copytree(VOLUME.root / folder, own.root / folder, symlinks=True, ignore=others)
-    return own
+    return copy_volume(tmp_path / "volume")
+
+
+@pytest.fixture(scope="session")
+def platform_process() -> Iterator[Platform]:
+    """RunPod's platform on loopback, as a process of its own."""
+    with Platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def platform(platform_process: Platform) -> Platform:
+    """The platform as if just started, on the same port."""
+    platform_process.reset()
+    return platform_process
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ ended; in a test, ``with MediaServer(folder) as server: server.url("/files/x.wav
 ==============================  ====================================================
 ``/files/NAME``                 a file of the folder
 ``/flaky/N/NAME``               status 500 for the first N requests of this path, then the file
+``/late/N/SECONDS/NAME``        the file, whose second half is late for the first N requests
 ``/status/CODE``                that status
 ``/redirect?to=URL``            a redirect; ``/redirect/N/NAME``: N redirects, then the file
 ``/html``, ``/html-as-audio``   a web page, the second with the type audio/wav
@@ -118,6 +119,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(500)
         else:
             self.serve_files(name)
+
+    def serve_late(self, times: str, seconds: str, name: str) -> None:
+        body = (self.server.folder / name).read_bytes()
+        self.start(200, {"Content-Type": "audio/wav", "Content-Length": str(len(body))})
+        self.wfile.write(body[: len(body) // 2])
+        if self.server.requests[self.path] <= int(times):
+            time.sleep(float(seconds))
+        self.wfile.write(body[len(body) // 2 :])
 
     def serve_status(self, code: str) -> None:
         self.answer(int(code), b"no audio here", "text/plain")

@@ -7,7 +7,6 @@ from worker.device import Device
 from worker.engines.embedding import SpeakerEmbedding
 from worker.engines.session import OnnxSession
 from worker.engines.vad import FsmnVad
-from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
 
 
@@ -26,5 +25,5 @@ def embedding(volume: Volume) -> SpeakerEmbedding:
 def _session(volume: Volume, task: str) -> OnnxSession:
     store = ModelStore(volume, "demo")
     alias = store.manifest().defaults["diarization"]["models"][task]
-    models = ModelCache(store, Device("cpu", threads=2, precision="float32"))
-    return models.get(store.find(task, alias), OnnxSession)
+    path = store.verified(store.find(task, alias))
+    return OnnxSession(path, Device("cpu", threads=2, precision="float32"))

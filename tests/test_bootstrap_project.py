@@ -233,6 +233,13 @@ def test_what_nobody_gives_is_missing(root):
         read_project("tiny", "3.11", root)
 
 
+def test_preload_is_true_or_false(root):
+    path = root / "projects" / "tiny" / "project.yaml"
+    path.write_text('python: ["3.11"]\ndefaults: {asr: {preload: later}}\n')
+    with pytest.raises(ProjectError, match=r"asr\.preload is 'later'; allowed: true, false"):
+        read_project("tiny", "3.11", root)
+
+
 def test_defaults_name_models_that_are_there(root):
     write(root, "project", {"python": ["3.11"], "defaults": {"asr": {"models": {"vad": "gone"}}}})
     with pytest.raises(ProjectError, match=r"defaults of asr name the models 'gone'.*has: vad"):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import s3_server
 from tests.media_server import MediaServer
+from worker import s3_account
 from worker.control import JobControl
 from worker.errors import (
     AudioTooLargeError,
@@ -18,6 +20,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.fetch import fetch
+from worker.schema import parse_s3_config
 from worker.settings import Settings
 
 BODY = bytes(range(256)) * 4
@@ -250,10 +253,51 @@ def test_data_has_the_size_limit(folder: Path, settings: Settings) -> None:
         "volume:/samples/a.wav",
         "file:///etc/passwd",
         "ftp://host/a.wav",
-        "s3://bucket/a.wav",
         " https://host/a.wav",
         "UklGRg" * 100_000,
     ],
 )
 def test_other_schemes(source: str, folder: Path, settings: Settings) -> None:
     fails(source, InvalidInputError, "Allowed are https://", folder, settings)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3:bucket/a.wav",
+        "s3://bucket",
+        "s3://bucket/",
+        "s3://bucket/folder/",
+        "s3:///a.wav",
+        "s3://user:secret@bucket/a.wav",
+    ],
+)
+def test_s3_names_an_object(source: str, folder: Path, settings: Settings) -> None:
+    fails(source, InvalidInputError, "not an object of S3. Write s3://bucket/key", folder, settings)
+
+
+def test_s3_without_keys_says_what_to_set(folder: Path, settings: Settings) -> None:
+    message = r"s3://bucket/a\.wav needs keys\. .*s3Config.*BUCKET_ENDPOINT_URL.*AWS_"
+    fails("s3://bucket/a.wav", FetchFailedError, message, folder, settings)
+
+
+def test_s3(folder: Path, settings: Settings) -> None:
+    with s3_server.moto() as url:
+        store = s3_server.client_of(url)
+        store.put_object(Bucket="bucket", Key="a b?#%41.wav", Body=BODY)
+        store.put_object(Bucket="bucket", Key="empty.wav", Body=b"")
+        store.put_object(Bucket="bucket", Key="large.wav", Body=bytes(1_000_001))
+        config = {"accessId": "key", "accessSecret": "secret", "endpointUrl": url}
+        account = s3_account.of_job(parse_s3_config(config))
+        file = fetch("S3://bucket/a b?#%41.wav", folder, settings, JobControl(), account)
+        assert file.parent == folder
+        assert file.read_bytes() == BODY
+        file.unlink()
+        for name, error in [
+            ("empty.wav", UnsupportedAudioError),
+            ("large.wav", AudioTooLargeError),
+            ("none.wav", FetchFailedError),
+        ]:
+            with pytest.raises(error, match=f"s3://bucket/{name}"):
+                fetch(f"s3://bucket/{name}", folder, settings, JobControl(), account)
+        assert list(folder.iterdir()) == []

@@ -25,6 +25,13 @@ def test_a_list_may_mix_strings_and_objects():
     assert [(a.url, a.id) for a in found] == [("volume://a.wav", None), ("volume://b.wav", "b")]
 
 
+def test_a_job_may_say_how_it_is_answered():
+    request = parse({**JOB, "output": "s3://bucket/a folder/ä/", "timeout_s": 60, "stream": True})
+    assert (request.output, request.timeout_s) == ("s3://bucket/a folder/ä/", 60.0)
+    assert request.stream
+    assert (parse(JOB).output, parse(JOB).timeout_s, parse(JOB).stream) == (None, None, False)
+
+
 @pytest.mark.parametrize(
     ("job", "granularity"),
     [
@@ -89,6 +96,15 @@ def test_times_are_as_fine_as_the_task_wants(job, granularity):
         ({**JOB, "audio": {"url": "x", "id": "\ud800"}}, ["audio.id", "surrogate"]),
         ({**JOB, "audio": "\ud800"}, ["audio.url"]),
         ({**JOB, "formats": ["rttm"] * 1000}, ["formats"]),
+        ({**JOB, "output": "https://host/"}, ["output", "s3://bucket/prefix/"]),
+        ({**JOB, "output": "s3://bucket"}, ["output"]),
+        ({**JOB, "output": "s3://bucket/file"}, ["output"]),
+        ({**JOB, "output": "s3://bucket/a\nb/"}, ["output"]),
+        ({**JOB, "timeout_s": 0}, ["timeout_s", "0", "greater than 0"]),
+        ({**JOB, "timeout_s": float("inf")}, ["timeout_s"]),
+        ({**JOB, "timeout_s": "60"}, ["timeout_s", "'60'"]),
+        ({**JOB, "stream": 1}, ["stream", "1", "boolean"]),
+        ({**JOB, "s3Config": {}}, ["s3Config: unknown field"]),
         ({**JOB, "webhook": "https://example.com"}, ["webhook", "top level"]),
     ],
 )

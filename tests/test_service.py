@@ -226,7 +226,7 @@ def test_errors_are_one_string_with_a_code(service, server):
     hidden = "volume://../../etc/passwd"
     not_base64 = "data:audio/wav;base64,UklGRgABC"
     cases = {
-        "INVALID_INPUT": ["ftp://example.com/a.wav", "s3://bucket/key", "a.wav", not_base64],
+        "INVALID_INPUT": ["ftp://example.com/a.wav", "s3://bucket", "a.wav", not_base64],
         "FORBIDDEN_URL": [
             "http://169.254.169.254/latest/meta-data/",
             "http://2130706434/",

@@ -9,9 +9,11 @@ import pytest
 from worker.control import Exclusive, JobControl
 from worker.device import Device
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
-from worker.errors import CancelledError, WorkerError
+from worker.errors import CancelledError, OutOfMemoryError, WorkerError
+from worker.memory import Memory
 from worker.segments import Segment, Word
-from worker.transcription.transcriber import Engine, Transcriber, logger
+from worker.transcription.spoken import Spoken
+from worker.transcription.transcriber import POOL_S, Engine, Transcriber, logger
 
 TRAITS = Traits(
     languages=("en",),
@@ -48,13 +50,36 @@ def never(waveform: Waveform, options: AsrOptions) -> None:
     return None
 
 
-def transcriber(fails=never, control=None, num_recordings=1) -> tuple[Echo, Transcriber]:
+def transcriber(
+    fails=never, control=None, num_recordings=1, pool_s=POOL_S
+) -> tuple[Echo, Transcriber]:
     echo = Echo(fails)
     options = AsrOptions(word_times=True)
     control = control or JobControl()
     occupied = Exclusive(threading.Lock(), control)
-    engine = Engine(echo, options, Device("cpu", 1, "float32"), occupied)
-    return echo, Transcriber(engine, control, num_recordings)
+    memory = Memory(Device("cpu", 1, "float32"), release_idle=lambda: None)
+    engine = Engine(echo, options, memory, occupied)
+    return echo, Transcriber(engine, control, num_recordings, pool_s)
+
+
+def test_what_is_new_is_told_after_each_pool():
+    _, transcribe = transcriber(num_recordings=2, pool_s=10.0)
+    told: dict[str, list[list[float]]] = {"a": [], "b": []}
+
+    def add(name: str, lengths_s: Sequence[float]) -> None:
+        starts = [20.0 * i for i in range(len(lengths_s))]
+        segments = [Segment(s, s + n) for s, n in zip(starts, lengths_s, strict=True)]
+
+        def heard(spoken: Sequence[Spoken]) -> None:
+            told[name].append([s.start for s in spoken])
+
+        transcribe.add(constant(1, 200), segments, heard)
+
+    add("a", [4, 5, 3, 2])  # a pool of three; the fourth waits
+    add("b", [6, 3])  # which completes the second pool
+    assert told == {"a": [[0.0, 20.0, 40.0], [60.0]], "b": [[0.0, 20.0]]}
+    transcribe.finish()
+    assert sum(len(spoken) for spoken in told["a"] + told["b"]) == 6
 
 
 def constant(value: int, seconds: float) -> Waveform:
@@ -134,6 +159,51 @@ def test_a_model_that_fails_on_everything_is_an_error_not_an_empty_transcript():
     with pytest.raises(RuntimeError, match="every segment") as caught:
         transcript.in_order()
     assert str(caught.value.__cause__) == "broken"
+
+
+def test_where_memory_runs_out_smaller_batches_do_and_no_segment_has_a_flaw():
+    echo, transcribe = transcriber()
+    recognise, freed = Echo.__call__, []
+
+    class Small(Echo):
+        def __call__(self, waveforms: Sequence[Waveform], options: AsrOptions) -> list[Recognition]:
+            if len(waveforms) > 3:
+                self.calls.append([len(w) for w in waveforms])
+                raise MemoryError
+            return recognise(self, waveforms, options)
+
+    echo.__class__ = Small
+    transcribe._engine.memory._release_idle = lambda: freed.append(1)
+    transcript = transcribe.add(constant(1, 30), [Segment(i * 2.0, i * 2.0 + 1) for i in range(10)])
+    transcribe.finish()
+    assert [len(call) for call in echo.calls] == [10, 5, 3, 3, 3, 1]
+    assert len(freed) == 2
+    spoken = transcript.in_order()
+    assert [s.recognition.text for s in spoken] == ["1:16000"] * 10
+    assert not any(s.flaw for s in spoken)
+
+
+def test_a_recording_that_does_not_fit_in_memory_fails_alone():
+    def fails(waveform: Waveform, options: AsrOptions) -> Exception | None:
+        return RuntimeError("CUDA out of memory") if waveform[0] == 2 else None
+
+    _, transcribe = transcriber(fails, num_recordings=2)
+    good = transcribe.add(constant(1, 9), [Segment(0, 2)])
+    transcribe.finish()
+    bad = transcribe.add(constant(2, 9), [Segment(0, 2), Segment(3, 4)])
+    transcribe.finish()
+    assert good.in_order()[0].recognition.text == "1:32000"
+    with pytest.raises(OutOfMemoryError, match="asr on cpu needed 2 MB at once"):
+        bad.in_order()
+
+
+def test_a_lost_device_is_no_flaw_of_a_segment():
+    fault = RuntimeError("CUDA error: device-side assert triggered")
+    echo, transcribe = transcriber(lambda waveform, options: fault)
+    transcribe.add(constant(1, 9), [Segment(0, 2), Segment(3, 4)])
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        transcribe.finish()
+    assert len(echo.calls) == 1
 
 
 def test_an_error_of_the_job_is_not_retried():

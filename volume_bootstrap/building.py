@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from volume_bootstrap import files, generations, resolution
-from volume_bootstrap.bytecode import compile_folder
+from volume_bootstrap import files, generations, import_bundle, resolution
+from volume_bootstrap.bytecode import add_digest, compile_folder
 from volume_bootstrap.dependencies import Plan, uv_cache_of
 from volume_bootstrap.errors import DependencyError, ToolError
 from volume_bootstrap.integrity import damaged_packages, missing_packages
@@ -180,10 +180,12 @@ def _prove(
         flushed = pool.submit(files.flush, partial)
         measured = pool.submit(_measured, generation, partial)
         _install(uv, Path(beside), resolved.image, ())
-        _import(generation, partial, Path(beside))
+        imported = _import(generation, partial, Path(beside))
         flushed.result()
     stage("record")
     generation = measured.result()
+    import_bundle.write(partial, generation.id, imported)
+    add_digest(partial, import_bundle.NAME)
     files.write_text(partial / LOCK, resolution.record(resolved))
     files.write_text(partial / "generation.json", dump(generation))
     files.flush(partial)
@@ -210,15 +212,19 @@ def _install(
         )  # fmt: skip
 
 
-def _import(generation: Generation, folder: Path, image: Path) -> None:
+def _import(generation: Generation, folder: Path, image: Path) -> str:
     """Import the generation's list in a clean process, with it and the image's packages alone.
 
     Without site-packages: what happens to lie beside the provisioner is no help to a worker.
+
+    Returns
+    -------
+    What it printed, for `import_bundle.write`.
     """
-    program = f"import sys; sys.path[:0] = {[str(folder), str(image)]!r}\n" + "\n".join(
-        f"import {name}" for name in generation.imports
-    )
-    run([sys.executable, "-I", "-S", "-c", program], QUIET_ENVIRONMENT)
+    lines = [f"import sys; sys.path[:0] = {[str(folder), str(image)]!r}"]
+    lines += [f"import {name}" for name in generation.imports]
+    program = "\n".join([*lines, import_bundle.LIST_PROGRAM])
+    return run([sys.executable, "-I", "-S", "-c", program], QUIET_ENVIRONMENT)
 
 
 def _measured(generation: Generation, folder: Path) -> Generation:

@@ -69,6 +69,12 @@ def compile_folder(folder: Path, previous: Path | None) -> tuple[int, int]:
     return num_linked, len(missing)
 
 
+def add_digest(folder: Path, name: str) -> None:
+    """Write down the digest of one more file of a generation, for ``verify``."""
+    lines = (folder / DIGESTS).read_text(encoding="utf-8")
+    files.write_text(folder / DIGESTS, f"{lines}{files.sha256_of(folder / name)}  {name}\n")
+
+
 def read_digests(folder: Path) -> dict[str, str]:
     """SHA-256 of each module's bytecode in a generation, by its path; none where it has no list."""
     try:

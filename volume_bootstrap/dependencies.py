@@ -19,7 +19,7 @@ from volume_bootstrap.uv_tool import Uv, find_uv, is_offline
 logger = logging.getLogger(__name__)
 
 IMAGE_LOCK = ROOT / "requirements.lock"
-RECIPE = 3
+RECIPE = 4
 """Raised when the same inputs should build another folder."""
 
 

@@ -83,6 +83,11 @@ class Volume:
         """Folder with a file for each worker that runs: its name is touched while it lives."""
         return self.metadata / "workers"
 
+    @property
+    def results(self) -> Path:
+        """Folder of results that the platform did not take."""
+        return self.root / "results"
+
     def manifest(self, project: str) -> Path:
         return self.metadata / f"{project}-py{self.python}.json"
 

@@ -59,6 +59,9 @@ class _Strict(BaseModel):
 class ProjectFile(_Strict):
     """project.yaml: the Pythons it is built for, task defaults, samples to put on the volume.
 
+    A task's `preload`, true where it is left out, says whether workers load its models before
+    they take their first job, and keep them loaded.
+
     `extends` names a project whose groups, imports, models, defaults and samples come first;
     `python` is needed where nothing is extended.
     """
@@ -67,6 +70,16 @@ class ProjectFile(_Strict):
     python: list[str] = []
     defaults: dict[str, dict[str, Any]] = {}
     samples: list[RelativePath] = []
+
+    @field_validator("defaults")
+    @classmethod
+    def _preload_is_a_choice(cls, defaults: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for task, options in defaults.items():
+            if not isinstance(options.get("preload", True), bool):
+                found = options["preload"]
+                message = f"{task}.preload is {found!r}; allowed: true, false"
+                raise ValueError(message)  # noqa: TRY004 - what pydantic looks for
+        return defaults
 
 
 class Group(_Strict):

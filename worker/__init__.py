@@ -1,1 +1,3 @@
 """A RunPod serverless speech worker."""
+
+__version__ = "0.3.0"

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from volume_bootstrap import import_bundle
 from volume_bootstrap.layout import (
     Generation,
     LayoutError,
@@ -74,9 +75,16 @@ def activate(volume: Volume, project: str) -> Generation:
                 f"{installed or 'none'}. {remedy} with the requirements of this image."
             )
     prepend(folder)
+    import_bundle.install(folder, generation.id)
     # ONNX Runtime calls home and keeps a database, unless it is told not to before its import.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return generation
+
+
+def activated(volume: Volume) -> str | None:
+    """Id of the generation that this process imports from; the volume may have switched since."""
+    generations = volume.generations.resolve()
+    return next((Path(p).name for p in sys.path if Path(p).parent == generations), None)
 
 
 def prepend(folder: Path) -> None:

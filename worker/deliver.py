@@ -191,4 +191,4 @@ def _name(recording_id: str | None) -> str | None:
 
 def _key_part(text: str) -> str:
     """One part of a key, whatever the text: without slashes, and never ``..``."""
-    return quote(text, safe="").replace("..", "%2E%2E")
+    return quote(text, safe="", errors="surrogatepass").replace("..", "%2E%2E")

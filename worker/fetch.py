@@ -1,11 +1,13 @@
 """A job's source -> a local file. Downloads are private; files on the volume stay in place."""
 
 import base64
+import re
 import stat
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
+from worker import s3
 from worker.control import JobControl
 from worker.errors import (
     FetchFailedError,
@@ -16,23 +18,34 @@ from worker.errors import (
 from worker.guard import Guard
 from worker.naming import describe_source
 from worker.net import DownloadLimits, download, too_large
+from worker.s3_account import HOW_TO_SET_UP, Account
 from worker.settings import Settings
 
-SCHEMES = "https://…, http://…, volume://path/under/the/volume and data:audio/wav;base64,…"
-INTERNAL_FOLDERS = frozenset({".cache", ".metadata", "models", "python-deps"})
+SCHEMES = (
+    "https://…, http://…, s3://bucket/key, volume://path/under/the/volume and "
+    "data:audio/wav;base64,…"
+)
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+INTERNAL_FOLDERS = frozenset({".cache", ".metadata", "models", "python-deps", "results"})
 """Folders at the top of the volume that are the worker's own (volume_bootstrap/layout.py)."""
 HTML_STARTS = (b"<!doctype html", b"<html")
 
 
-def fetch(source: str, folder: Path, settings: Settings, control: JobControl) -> Path:
+def fetch(
+    source: str,
+    folder: Path,
+    settings: Settings,
+    control: JobControl,
+    account: Account | None = None,
+) -> Path:
     """Make a source a local file.
 
     Parameters
     ----------
     source
         An ``https://`` or ``http://`` URL, ``volume://`` and a path under the
-        volume (taken literally, nothing is percent-decoded), or a ``data:`` URI
-        with base64.
+        volume or ``s3://`` with a bucket and a key (both taken literally,
+        nothing is percent-decoded), or a ``data:`` URI with base64.
     folder
         Where a download or a decoded URI goes; the caller deletes it. Nothing
         is left in it after an error.
@@ -40,6 +53,8 @@ def fetch(source: str, folder: Path, settings: Settings, control: JobControl) ->
         The volume, allowed networks, size and time limits.
     control
         Ends a download when the job is cancelled.
+    account
+        For ``s3://``.
 
     Returns
     -------
@@ -65,12 +80,14 @@ def fetch(source: str, folder: Path, settings: Settings, control: JobControl) ->
     match scheme.lower():
         case "volume" if rest.startswith("//"):
             return _locate(source, rest.removeprefix("//"), settings.volume, max_bytes)
-        case "http" | "https" | "data" as kind:
+        case "http" | "https" | "data" | "s3" as kind:
             target = folder / uuid.uuid4().hex
             with ExitStack() as on_failure:
                 on_failure.callback(target.unlink, missing_ok=True)
                 if kind == "data":
                     _decode(source, rest, target, max_bytes)
+                elif kind == "s3":
+                    _read_object(source, rest, target, settings, control, account)
                 else:
                     _download(source, target, max_bytes, settings, control)
                 on_failure.pop_all()
@@ -147,6 +164,27 @@ def _download(
             f"{describe_source(source)} answered with an HTML page, not audio. Name the address "
             "of the file itself, such as the download link instead of the page that shows it."
         )
+
+
+def _read_object(
+    source: str,
+    rest: str,
+    target: Path,
+    settings: Settings,
+    control: JobControl,
+    account: Account | None,
+) -> None:
+    """Write what an object of S3 holds."""
+    bucket, _, key = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not BUCKET.fullmatch(bucket) or not key or key.endswith("/"):
+        raise InvalidInputError(
+            f"{describe_source(source)} is not an object of S3. Write s3://bucket/key."
+        )
+    if account is None:
+        raise FetchFailedError(f"{describe_source(source)} needs keys. {HOW_TO_SET_UP}.")
+    limit_s, max_bytes = settings.fetch_timeout_s, settings.max_audio_mb * 1_000_000
+    with s3.connect(account, bucket, settings, control, limit_s, FetchFailedError) as opened:
+        _check_not_empty(source, opened.download(key, target, max_bytes))
 
 
 def _check_not_empty(source: str, size_bytes: int) -> None:

@@ -1,25 +1,37 @@
 """The recordings of one job: read, listened to, recognised in common batches, answered."""
 
 import logging
-import tempfile
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 
 from worker import replies
 from worker.control import Exclusive, JobControl
-from worker.device import Device
+from worker.diarization.pipeline import Diarizer
 from worker.errors import JobEndedError
+from worker.faults import is_device_fault
+from worker.memory import Memory
 from worker.planning import Plan
 from worker.recordings import Recording, read_ahead
 from worker.replies import Reply
+from worker.s3_account import Account
 from worker.schema import JobRequest
 from worker.segments import Segment, Turn, Utterance
 from worker.settings import Settings
+from worker.telemetry import Stopwatch
 from worker.transcription import punctuation
-from worker.transcription.transcriber import Engine, Transcriber, Transcript
+from worker.transcription.spoken import Spoken
+from worker.transcription.transcriber import (
+    POOL_S,
+    STREAM_POOL_S,
+    Engine,
+    Transcriber,
+    Transcript,
+)
 from worker.transcription.utterances import build
+from worker.workspace import workspace
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +60,7 @@ class Job:
     Parameters
     ----------
     occupied : held by the job that computes on the device.
+    account : for audio of ``s3://``.
     """
 
     def __init__(
@@ -55,21 +68,25 @@ class Job:
         request: JobRequest,
         plan: Plan,
         settings: Settings,
-        device: Device,
+        memory: Memory,
         occupied: threading.Lock,
         control: JobControl,
+        account: Account | None = None,
     ) -> None:
         self._request = request
+        self._account = account
         self._plan = plan
         self._settings = settings
+        self._memory = memory
         self._control = control
         self._occupied = Exclusive(occupied, control)
         self._waiting: list[Work] = []
-        self._outcomes: list[Reply | Exception] = [{} for _ in request.audio]
+        self._outcomes: list[Reply | Exception] = [RuntimeError("left out") for _ in request.audio]
         self._transcriber: Transcriber | None = None
         if recognition := plan.recognition:
-            engine = Engine(recognition.recogniser, recognition.options, device, self._occupied)
-            self._transcriber = Transcriber(engine, control, len(request.audio))
+            engine = Engine(recognition.recogniser, recognition.options, memory, self._occupied)
+            pool_s = STREAM_POOL_S if request.stream else POOL_S
+            self._transcriber = Transcriber(engine, control, len(request.audio), pool_s)
 
     def run(self) -> list[Reply | Exception]:
         """Work on each recording.
@@ -84,10 +101,12 @@ class Job:
             The job was cancelled.
         """
         with (
-            tempfile.TemporaryDirectory(prefix="speech-job-") as folder,
+            workspace() as folder,
             ExitStack() as opened,
             closing(
-                read_ahead(self._request.audio, Path(folder), self._settings, self._control)
+                read_ahead(
+                    self._request.audio, folder, self._settings, self._control, self._account
+                )
             ) as recordings,
         ):
             for index, recording in enumerate(recordings):
@@ -111,7 +130,10 @@ class Job:
             self._waiting.append(self._listen(index, recording))
         except JobEndedError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this recording's
+        except Exception as error:
+            if is_device_fault(error):
+                raise
+            # Whatever else it is, it is this recording's.
             recording.close()
             self._outcomes[index] = error
 
@@ -125,11 +147,53 @@ class Job:
             with stopwatch.stage("wait"):
                 held.enter_context(self._occupied)
             with stopwatch.stage("vad"):
-                segments = plan.vad(waveform, plan.vad_options, control)
+                segments = self._memory.attempt(
+                    "vad", lambda _: plan.vad(waveform, plan.vad_options, control)
+                )
             if plan.diarizer:
-                turns = plan.diarizer(waveform, segments, plan.diarization, stopwatch, control)
-        transcript = self._transcriber.add(waveform, segments) if self._transcriber else None
+                turns = self._diarize(plan.diarizer, recording, segments)
+        if plan.diarizer:
+            self._publish(index, turns=replies.describe_turns(turns))
+        transcript = None
+        if self._transcriber:
+            heard = partial(self._heard, index, recording.stopwatch, turns)
+            transcript = self._transcriber.add(
+                waveform, segments, heard if self._request.stream else None
+            )
         return Work(index, recording, turns, transcript)
+
+    def _diarize(
+        self, diarizer: Diarizer, recording: Recording, segments: Sequence[Segment]
+    ) -> list[Turn]:
+        options, waveform = self._plan.diarization, recording.audio.waveform
+
+        def apply(parts: int) -> list[Turn]:
+            smaller = replace(options, batch_windows=max(1, options.batch_windows // parts))
+            return diarizer(waveform, segments, smaller, recording.stopwatch, self._control)
+
+        return self._memory.attempt("diarization", apply)
+
+    def _heard(
+        self, index: int, stopwatch: Stopwatch, turns: Sequence[Turn], spoken: Sequence[Spoken]
+    ) -> None:
+        """Publish what was recognised of a recording while the rest of it is to come."""
+        try:
+            utterances = self._utterances(spoken, turns, stopwatch)
+        except JobEndedError:
+            raise
+        except Exception as error:
+            if is_device_fault(error):
+                raise
+            # The pool is of several recordings; this one's own result will say what is wrong.
+            logger.warning("a part of recording %d is not published", index, exc_info=True)
+            return
+        self._publish(index, segments=replies.describe_segments(self._request, utterances))
+
+    def _publish(self, index: int, **part: list[Reply]) -> None:
+        """Tell a caller who reads along."""
+        if self._request.stream:
+            audio = {"id": self._request.audio[index].id, "index": index}
+            self._control.publish({"audio": audio, **part})
 
     def _conclude(self) -> None:
         """Answer for the recordings whose last segment was recognised; their disk space goes."""
@@ -146,7 +210,7 @@ class Job:
                 work.recording.close()
 
     def _reply(self, work: Work) -> Reply:
-        utterances = self._utterances(work)
+        utterances = self._said(work)
         recording = work.recording
         logger.info(
             "%s: %.1f s of audio, %d turns, %d utterances, in %.2f s",
@@ -160,20 +224,29 @@ class Job:
             self._request, self._plan, recording, work.turns, utterances, self._control
         )
 
-    def _utterances(self, work: Work) -> list[Utterance]:
-        """Punctuate what was said, and give it to the speakers."""
-        transcript, recognition = work.transcript, self._plan.recognition
-        if transcript is None or recognition is None:
+    def _said(self, work: Work) -> list[Utterance]:
+        """All that was said in a recording."""
+        if work.transcript is None:
             return []
         stopwatch = work.recording.stopwatch
-        stopwatch.seconds["wait"] += transcript.waited_s
-        stopwatch.seconds["asr"] = transcript.seconds
-        spoken = transcript.in_order()
-        if recognition.punctuator:
+        stopwatch.seconds["wait"] += work.transcript.waited_s
+        stopwatch.seconds["asr"] = work.transcript.seconds
+        return self._utterances(work.transcript.in_order(), work.turns, stopwatch)
+
+    def _utterances(
+        self, spoken: Sequence[Spoken], turns: Sequence[Turn], stopwatch: Stopwatch
+    ) -> list[Utterance]:
+        """Punctuate what was said, and give it to the speakers."""
+        recognition = self._plan.recognition
+        if recognition is None:
+            return []
+        if punctuator := recognition.punctuator:
+            bare, control, occupied = spoken, self._control, self._occupied
             with stopwatch.stage("punctuation"):
-                spoken = punctuation.restore(
-                    spoken, recognition.punctuator, self._control, self._occupied
+                spoken = self._memory.attempt(
+                    "punctuation",
+                    lambda _: punctuation.restore(bare, punctuator, control, occupied),
                 )
-        utterances = build(spoken, work.turns if self._plan.diarizer else None)
+        utterances = build(spoken, turns if self._plan.diarizer else None)
         # Only now: who said what goes by the punctuation, too.
         return punctuation.remove(utterances) if recognition.bare else utterances

@@ -42,6 +42,10 @@ MIN_SOURCE_RATE, MAX_SOURCE_RATE = 1000, 768_000
 GUESSED_DURATION = frozenset({"aac", "mp3"})
 """Containers without a length: FFmpeg guesses it from the bit rate of the first frames."""
 
+OPEN_S = 20.0
+"""For the headers of a file. FFmpeg looks for those of an ogg that has none up to its end, which
+takes minutes and looks at no cancellation."""
+
 ADVICE = "Send wav, flac, mp3, m4a, ogg, webm or mp4 with sound."
 
 
@@ -69,7 +73,12 @@ def open_container(path: Path) -> Iterator["av.container.InputContainer"]:
         }
         try:
             # Tags are often in another encoding than UTF-8.
-            container = av.open("fd:", container_options=options, metadata_errors="replace")
+            container = av.open(
+                "fd:",
+                container_options=options,
+                metadata_errors="replace",
+                timeout=(OPEN_S, None),
+            )
         except av.FFmpegError as error:
             message = (
                 "The file is not audio, is damaged, or is of a kind that is not read "

@@ -39,7 +39,7 @@ def name_of(source: str) -> str:
     """Name of a recording for its files: that of the source's file, without its ending."""
     scheme, _, rest = source.partition(":")
     path = ""
-    if scheme.lower() == "volume":
+    if scheme.lower() in ("volume", "s3"):
         path = rest
     elif scheme.lower() in ("http", "https"):
         path = unquote(rest.split("?")[0].split("#")[0].removeprefix("//").partition("/")[2])

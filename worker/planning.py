@@ -4,7 +4,8 @@ A plan is made before anything is fetched: a job that cannot run costs nothing.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -81,8 +82,9 @@ class Planner:
                 f"the manifest's defaults are damaged. {self._store.remedy}"
             ) from error
 
-    def plan(self, request: JobRequest) -> Plan:
-        """Choose models and options; the models are loaded.
+    @contextmanager
+    def plan(self, request: JobRequest) -> Iterator[Plan]:
+        """Choose models and options; the models stay loaded until the job is done.
 
         Raises
         ------
@@ -90,7 +92,13 @@ class Planner:
             The job asks for a model, language or option that there is not.
         ModelNotProvisionedError
             A model is missing from the volume or damaged.
+        OutOfMemoryError
+            A model does not fit beside those of other jobs.
         """
+        with ExitStack() as leases:
+            yield self._plan(request, leases)
+
+    def _plan(self, request: JobRequest, leases: ExitStack) -> Plan:
         started = time.perf_counter()
         defaults = self.defaults()
         aliases = defaults.diarization.models
@@ -100,7 +108,7 @@ class Planner:
         if request.task != "asr":
             wanted = request.model if request.task == "diarization" else None
             models["embedding"] = self._store.find("embedding", aliases.embedding, wanted)
-            session = self._cache.get(models["embedding"], OnnxSession)
+            session = leases.enter_context(self._cache.lease(models["embedding"], OnnxSession))
             diarizer = Diarizer(SpeakerEmbedding(session))
         recognition, notes = None, tuple[str, ...]()
         if request.task != "diarization":
@@ -110,10 +118,10 @@ class Planner:
                     f"{self._store.project} has none; allowed: diarization. Provision a project "
                     "that has one, such as asr, and name it in SPEECH_PROJECT."
                 )
-            recognition, notes = self._recognition(request, defaults.asr.models, models)
-        vad = FsmnVad(self._cache.get(models["vad"], OnnxSession))
+            recognition, notes = self._recognition(request, defaults.asr.models, models, leases)
+        vad = leases.enter_context(self._cache.lease(models["vad"], OnnxSession))
         return Plan(
-            vad=vad,
+            vad=FsmnVad(vad),
             vad_options=_vad_options(request, defaults),
             diarizer=diarizer,
             diarization=diarization,
@@ -124,7 +132,11 @@ class Planner:
         )
 
     def _recognition(
-        self, request: JobRequest, aliases: AsrModels, models: dict[str, ModelRecord]
+        self,
+        request: JobRequest,
+        aliases: AsrModels,
+        models: dict[str, ModelRecord],
+        leases: ExitStack,
     ) -> tuple[RecognitionPlan, tuple[str, ...]]:
         record = self._store.find("asr", aliases.asr, request.model)
         models["asr"] = record
@@ -134,7 +146,7 @@ class Planner:
                 f"model {record.alias} is for the engine {record.engine!r}, which this worker does "
                 f"not have; it has: {', '.join(LOADERS)}. Update the worker's image."
             )
-        recogniser = self._cache.get(record, load)
+        recogniser = leases.enter_context(self._cache.lease(record, load))
         traits = recogniser.traits
         _check(request, record.alias, traits)
 
@@ -158,7 +170,9 @@ class Planner:
                 )
             else:
                 models["punctuation"] = self._store.find("punctuation", aliases.punctuation)
-                punctuator = self._cache.get(models["punctuation"], funasr_models.load_punctuation)
+                punctuator = leases.enter_context(
+                    self._cache.lease(models["punctuation"], funasr_models.load_punctuation)
+                )
         options = AsrOptions(
             language=request.language,
             word_times=traits.word_times and wants_times,

@@ -14,6 +14,7 @@ from worker.control import JobControl
 from worker.errors import AudioTooLargeError, JobEndedError
 from worker.fetch import fetch
 from worker.naming import describe_source
+from worker.s3_account import Account
 from worker.schema import AudioSource
 from worker.settings import Settings
 from worker.telemetry import Stopwatch
@@ -38,13 +39,19 @@ class Recording:
             shutil.rmtree(self.folder)
 
 
-def read(source: AudioSource, folder: Path, settings: Settings, control: JobControl) -> Recording:
+def read(
+    source: AudioSource,
+    folder: Path,
+    settings: Settings,
+    control: JobControl,
+    account: Account | None = None,
+) -> Recording:
     """Fetch and decode one recording into `folder`, which is made; after an error it is gone."""
     stopwatch = Stopwatch()
     folder.mkdir()
     try:
         with stopwatch.stage("fetch"), _disk(source):
-            path = fetch(source.url, folder, settings, control)
+            path = fetch(source.url, folder, settings, control, account)
         with stopwatch.stage("decode"):
             decoded = audio.decode(
                 path,
@@ -77,11 +84,15 @@ def _disk(source: AudioSource) -> Iterator[None]:
 
 
 def read_ahead(
-    sources: Sequence[AudioSource], folder: Path, settings: Settings, control: JobControl
+    sources: Sequence[AudioSource],
+    folder: Path,
+    settings: Settings,
+    control: JobControl,
+    account: Account | None = None,
 ) -> Generator[Recording | Exception]:
     """Yield each recording in order, or what is wrong with it, while the next ones are read.
 
-    Who gets a recording closes it.
+    Who gets a recording closes it. The `account` is for audio of ``s3://``.
 
     Raises
     ------
@@ -103,7 +114,9 @@ def read_ahead(
             # The job's id goes along, into the log.
             context = contextvars.copy_context()
             own = folder / str(number)
-            running.append(pool.submit(context.run, _attempt, source, own, settings, control))
+            running.append(
+                pool.submit(context.run, _attempt, source, own, settings, control, account)
+            )
             if len(running) > AHEAD:
                 yield running.popleft().result()
         while running:
@@ -118,11 +131,15 @@ def _discard(running: deque[Future[Recording | Exception]]) -> None:
 
 
 def _attempt(
-    source: AudioSource, folder: Path, settings: Settings, control: JobControl
+    source: AudioSource,
+    folder: Path,
+    settings: Settings,
+    control: JobControl,
+    account: Account | None,
 ) -> Recording | Exception:
     """Read one recording; its error is a value, so that it ends no other's reading."""
     try:
-        return read(source, folder, settings, control)
+        return read(source, folder, settings, control, account)
     except JobEndedError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this recording's

@@ -46,15 +46,12 @@ def build(
     }
     if plan.diarizer:
         result["speakers"] = _speakers(turns)
-        result["turns"] = [{"start": t.start, "end": t.end, "speaker": t.label} for t in turns]
+        result["turns"] = describe_turns(turns)
     if plan.recognition:
         result["language"] = _language(utterances)
         result["text"] = join(u.text for u in utterances)
         if request.granularity != "none":
-            words = request.granularity == "word"
-            result["segments"] = [
-                _segment(u, speakers=bool(plan.diarizer), words=words) for u in utterances
-            ]
+            result["segments"] = describe_segments(request, utterances)
     if plan.notes:
         result["notes"] = list(plan.notes)
     result["models"] = _references(plan.models)
@@ -68,6 +65,17 @@ def build(
     if files:
         result["files"] = files
     return result
+
+
+def describe_turns(turns: Sequence[Turn]) -> list[Reply]:
+    """Describe who spoke when."""
+    return [{"start": t.start, "end": t.end, "speaker": t.label} for t in turns]
+
+
+def describe_segments(request: JobRequest, utterances: Sequence[Utterance]) -> list[Reply]:
+    """Describe what was said, as finely as the job asks for."""
+    words, speakers = request.granularity == "word", request.task == "transcript"
+    return [_segment(utterance, speakers=speakers, words=words) for utterance in utterances]
 
 
 def _speakers(turns: Sequence[Turn]) -> list[Reply]:

@@ -1,9 +1,18 @@
 """The job request: pydantic at the edge, one clear sentence for each mistake."""
 
 import difflib
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from worker.errors import InvalidInputError
@@ -29,6 +38,12 @@ def _is_unicode(text: str) -> str:
     return text
 
 
+def _is_place(url: str) -> str:
+    if not re.fullmatch(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,254}/([^\x00-\x1f]*/)?", url):
+        raise ValueError("not a place; write s3://bucket/prefix/, with the slash at its end")
+    return url
+
+
 Text = Annotated[str, AfterValidator(_is_unicode)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Task = Literal["diarization", "asr", "transcript"]
@@ -37,6 +52,11 @@ Timestamps = Literal["none", "segment", "word"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$", description="a code such as en, or auto")]
 Hotword = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_unicode)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
+BucketName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")]
+Place = Annotated[
+    str, Field(max_length=500), AfterValidator(_is_unicode), AfterValidator(_is_place)
+]
+"""``s3://bucket/prefix/``"""
 
 
 class _Strict(BaseModel):
@@ -79,6 +99,7 @@ class DiarizationDefaults(_Strict):
     """``defaults.diarization`` of a project, as its manifest tells."""
 
     models: DiarizationModels
+    preload: bool = True
     vad: VadRequest = VadRequest()
     diarization: DiarizationRequest = DiarizationRequest()
 
@@ -94,6 +115,7 @@ class AsrDefaults(_Strict):
     """``defaults.asr`` of a project, as its manifest tells."""
 
     models: AsrModels
+    preload: bool = True
 
 
 class ProjectDefaults(_Strict):
@@ -101,6 +123,15 @@ class ProjectDefaults(_Strict):
 
     diarization: DiarizationDefaults
     asr: AsrDefaults | None = None
+
+    @property
+    def preloaded(self) -> list[Task]:
+        """Tasks whose models are loaded before the first job, and stay loaded."""
+        tasks: dict[Task, DiarizationDefaults | AsrDefaults | None] = {
+            "diarization": self.diarization,
+            "asr": self.asr,
+        }
+        return [task for task, defaults in tasks.items() if defaults and defaults.preload]
 
 
 SPEAKER_FIELDS = frozenset({"num_speakers", "min_speakers", "max_speakers", "diarization"})
@@ -126,6 +157,9 @@ class JobRequest(_Strict):
     formats: list[Format] = Field(["json"], min_length=1, max_length=6)
     vad: VadRequest = VadRequest()
     diarization: DiarizationRequest = DiarizationRequest()
+    output: Place | None = Field(None, description="s3://bucket/prefix/")
+    timeout_s: Finite | None = Field(None, gt=0, le=MAX_SECONDS)
+    stream: bool = False
 
     @model_validator(mode="after")
     def _fields_fit_the_task(self) -> Self:
@@ -153,6 +187,35 @@ class JobRequest(_Strict):
     def granularity(self) -> Timestamps:
         """The finest times that the result has."""
         return self.timestamps or ("word" if self.task == "transcript" else "segment")
+
+
+class S3Config(_Strict):
+    """``s3Config`` of a job, beside its ``input``: where its caller keeps files."""
+
+    access_id: Text = Field(alias="accessId", min_length=1, max_length=500)
+    access_secret: SecretStr = Field(alias="accessSecret", min_length=1, max_length=500)
+    bucket_name: BucketName | None = Field(None, alias="bucketName")
+    endpoint_url: Text = Field(alias="endpointUrl", min_length=1, max_length=500)
+
+
+def parse_s3_config(config: object) -> S3Config:
+    """Validate a job's ``s3Config``; no message shows a value of it.
+
+    Raises
+    ------
+    InvalidInputError
+        Names each field that is wrong, and what is allowed.
+    """
+    allowed = ", ".join(str(field.alias) for field in S3Config.model_fields.values())
+    try:
+        return S3Config.model_validate(config)
+    except ValidationError as error:
+        mistakes = [
+            f"{'.'.join(['s3Config', *(quote(str(part))[1:-1] for part in mistake['loc'])])}: "
+            f"{mistake['msg']}"
+            for mistake in error.errors(include_url=False, include_input=False)[:MAX_MISTAKES]
+        ]
+    raise InvalidInputError(f"{'; '.join(mistakes)}. Allowed fields: {allowed}.")
 
 
 def parse(job_input: object) -> JobRequest:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from volume_bootstrap.layout import MOUNTS, Volume
 from worker.errors import StartupError
@@ -128,6 +128,37 @@ class Settings(BaseModel):
         pattern=r"^s3://[^/]+/(.*/)?$",
         description="`s3://bucket/prefix/` for results that are too large for the platform and "
         "whose job names no `output`",
+    )
+    bucket_endpoint_url: str | None = Field(
+        None,
+        alias="BUCKET_ENDPOINT_URL",
+        description="S3 endpoint, `https://host` or `https://bucket.s3.region.host`, of the two "
+        "keys that follow; the three are used together",
+    )
+    bucket_access_key_id: str | None = Field(
+        None, alias="BUCKET_ACCESS_KEY_ID", description="access key for it"
+    )
+    bucket_secret_access_key: SecretStr | None = Field(
+        None, alias="BUCKET_SECRET_ACCESS_KEY", description="secret key for it"
+    )
+    aws_access_key_id: str | None = Field(
+        None,
+        alias="AWS_ACCESS_KEY_ID",
+        description="S3 access key, where not all of `BUCKET_*` is set",
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None, alias="AWS_SECRET_ACCESS_KEY", description="secret key for it"
+    )
+    aws_session_token: SecretStr | None = Field(
+        None, alias="AWS_SESSION_TOKEN", description="session token of keys that expire"
+    )
+    aws_endpoint_url: str | None = Field(
+        None, alias="AWS_ENDPOINT_URL", description="S3 endpoint; by default that of AWS"
+    )
+    aws_default_region: str | None = Field(
+        None,
+        alias="AWS_DEFAULT_REGION",
+        description="S3 region; by default what the endpoint's name tells, else `us-east-1`",
     )
     log_level: str = Field(
         "INFO",

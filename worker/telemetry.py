@@ -4,9 +4,15 @@ import contextlib
 import json
 import logging
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+logger = logging.getLogger(__name__)
 
 job_id: ContextVar[str | None] = ContextVar("job_id", default=None)
 
@@ -34,6 +40,65 @@ class Stopwatch:
         return time.perf_counter() - self._started
 
 
+@dataclass(slots=True)
+class Record:
+    """What is counted of one job.
+
+    outcome : ``COMPLETED`` or the code of its error.
+    seconds : by stage, of all its recordings.
+    num_bytes : of its answer.
+    """
+
+    outcome: str = "INTERNAL"
+    seconds: Counter[str] = field(default_factory=Counter)
+    num_bytes: int = 0
+
+    def add(self, timings: Mapping[str, float]) -> None:
+        """Add the timings of a recording's result."""
+        self.seconds.update({n: s for n, s in timings.items() if n not in ("total", "rtf")})
+
+
+class Tally:
+    """Counts the jobs of a worker, and logs a line for each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._in_progress = 0
+        self._outcomes: Counter[str] = Counter()
+        self._seconds: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def job(self) -> Iterator[Record]:
+        """Count what runs inside as a job, by what it writes into its record."""
+        watch, record = Stopwatch(), Record()
+        with self._lock:
+            self._in_progress += 1
+        try:
+            yield record
+        finally:
+            with self._lock:
+                self._in_progress -= 1
+                self._outcomes[record.outcome] += 1
+                self._seconds.update(record.seconds)
+            fields = {
+                "outcome": record.outcome,
+                "seconds": {name: round(s, 4) for name, s in record.seconds.items()},
+                "bytes": record.num_bytes,
+            }
+            logger.info("ended after %.2f s", watch.total, extra={"fields": fields})
+
+    def describe(self) -> dict[str, Any]:
+        """Count of jobs since the worker started, by outcome, and seconds of their stages."""
+        with self._lock:
+            return {
+                "uptime_s": round(time.monotonic() - self._started, 3),
+                "in_progress": self._in_progress,
+                "jobs": dict(self._outcomes),
+                "seconds": {name: round(s, 3) for name, s in self._seconds.items()},
+            }
+
+
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -42,6 +107,7 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "job": job_id.get(),
             "message": record.getMessage(),
+            **vars(record).get("fields", {}),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -44,9 +44,11 @@ class WorkerProcess:
     ) -> None:
         self._platform = platform
         self.id = f"pod-{uuid.uuid4().hex[:8]}"
-        self.temporary = folder / self.id / "tmp"
-        self.temporary.mkdir(parents=True)
-        self.log_file = folder / self.id / "log"
+        own = folder / self.id
+        own.mkdir(parents=True)
+        self.temporary = Path(variables.get("TMPDIR", own / "tmp"))
+        self.temporary.mkdir(exist_ok=True)
+        self.log_file = own / "log"
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [*prefix, sys.executable, *(program or ("handler.py",))],

@@ -13,7 +13,7 @@ from worker.diarization.clustering import (
 )
 from worker.diarization.turns import build
 from worker.diarization.windows import slide
-from worker.engines.embedding import SpeakerEmbedding
+from worker.engines.embedding import BATCH_WINDOWS, SpeakerEmbedding
 from worker.segments import Segment, Turn
 from worker.telemetry import Stopwatch
 from worker.waveform import Samples
@@ -25,12 +25,14 @@ class DiarizationOptions:
 
     window_s, shift_s : length of a window, and the step from one to the next, in seconds.
     merge_threshold : cosine of two centroids above which they are one speaker.
+    batch_windows : windows in one run of the network; fewer take less memory.
     """
 
     window_s: float = 1.5
     shift_s: float = 0.75
     merge_threshold: float = MERGE_SIMILARITY
     speakers: SpeakerBounds = field(default_factory=SpeakerBounds)
+    batch_windows: int = BATCH_WINDOWS
 
 
 class Diarizer:
@@ -69,7 +71,9 @@ class Diarizer:
         with stopwatch.stage("embedding"):
             windows = slide(segments, options.window_s, options.shift_s)
             # (num_windows, dim)
-            embeddings = self._embedding(waveform, windows, options.window_s, control)
+            embeddings = self._embedding(
+                waveform, windows, options.window_s, control, options.batch_windows
+            )
         with stopwatch.stage("clustering"):
             control.update("clustering", 0.0)
             unit = normalise(embeddings)

@@ -42,6 +42,7 @@ class SpeakerEmbedding:
         windows: Sequence[Window],
         window_s: float,
         control: JobControl,
+        batch_windows: int = BATCH_WINDOWS,
     ) -> NDArray[np.float32]:
         """Embed each window; batches run across the whole recording.
 
@@ -54,6 +55,7 @@ class SpeakerEmbedding:
         window_s : length that a shorter window is widened to, around its centre: a second of a
             voice with what surrounds it says more of the speaker than half a second alone.
         control : gets the stage ``embedding``, a step each batch.
+        batch_windows : in one run of the network.
 
         Returns
         -------
@@ -65,13 +67,13 @@ class SpeakerEmbedding:
             The job was cancelled.
         """
         embeddings = np.empty((len(windows), DIM), dtype=np.float32)
-        starts = range(0, len(windows), BATCH_WINDOWS)
+        starts = range(0, len(windows), batch_windows)
         length = num_frames(round(window_s * SAMPLE_RATE))
         centred = (f - f.mean(axis=0) for f in _windows_of_frames(waveform, windows, length))
-        batches = (np.stack(batch) for batch in _batched(centred, BATCH_WINDOWS))
+        batches = (np.stack(batch) for batch in _batched(centred, batch_windows))
         watched = control.watch("embedding", batches, len(starts))
         for start, output in zip(starts, self._session.map(watched), strict=True):
-            embeddings[start : start + BATCH_WINDOWS] = output
+            embeddings[start : start + batch_windows] = output
         return embeddings
 
 

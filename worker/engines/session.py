@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class OnnxSession:
         finally:
             for future in running:
                 future.cancel()
+            wait(running)  # whoever gets the device next finds it free, and its memory
 
     def _run(self, array: Array) -> Array:
         output: Array = self._session.run(None, {self._input: array})[0]

@@ -7,7 +7,7 @@ item's result does not depend on what else is in the batch, and that silence and
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +119,10 @@ class Whisper:
         # One share of the batch for each run of the model that may go on beside others.
         num_runs = min(self._model.model.num_workers, len(audible))
         shares = [features[i::num_runs] for i in range(num_runs)]
-        found = self._pool.map(lambda share: self._recognise(share, asked, options), shares)
-        for first, recognitions in enumerate(found):
-            for i, recognition in zip(audible[first::num_runs], recognitions, strict=True):
+        runs = [self._pool.submit(self._recognise, share, asked, options) for share in shares]
+        wait(runs)  # where one fails, too: whoever gets the device next finds it free
+        for first, run in enumerate(runs):
+            for i, recognition in zip(audible[first::num_runs], run.result(), strict=True):
                 results[i] = recognition if recognition.text else nothing
         return results
 

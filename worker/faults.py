@@ -1,0 +1,68 @@
+"""Errors after which nothing works in this process, and what follows from them."""
+
+import threading
+from collections.abc import Iterable
+
+from worker.errors import WorkerError
+
+MAX_FAULTS = 2
+"""Jobs in a row that end so before the platform is asked for another worker: one alone may have
+been the job's own doing, and the next one tells."""
+
+_PHRASES = (
+    "device-side assert",
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "unspecified launch failure",
+    "launch timed out",
+    "uncorrectable ecc error",
+    "status_execution_failed",  # cuBLAS, cuDNN
+    "could not create a primitive",  # oneDNN on a CPU, for good where memory ran out in it once
+)
+"""What CUDA and its libraries say, through torch, ONNX Runtime and CTranslate2 alike. The last was
+provoked; the others are as NVIDIA's manuals have them, and none was seen on a GPU."""
+
+
+def is_device_fault(error: BaseException) -> bool:
+    """Whether the device failed in a way that only a new process gets over.
+
+    CUDA's context is lost after such an error.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        # Our own errors have classes, and their text may be a caller's.
+        text = "" if isinstance(each, WorkerError) else str(each).casefold()
+        if any(phrase in text for phrase in _PHRASES):
+            return True
+        each = each.__cause__
+    return False
+
+
+class FaultWatch:
+    """Counts the jobs in a row that the device failed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+
+    def is_lost(self, outcomes: Iterable[object]) -> bool:
+        """Look at what came of a job; whether the device has failed for good.
+
+        Parameters
+        ----------
+        outcomes : of its recordings; those that failed are exceptions. A job that failed of
+            something else says nothing of the device.
+        """
+        failed = worked = False
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                failed = failed or is_device_fault(outcome)
+            else:
+                worked = True
+        with self._lock:
+            if failed:
+                self._in_a_row += 1
+            elif worked:
+                self._in_a_row = 0
+            return failed and self._in_a_row >= MAX_FAULTS
