@@ -65,7 +65,9 @@ class Job:
         self._control = control
         self._occupied = Exclusive(occupied, control)
         self._waiting: list[Work] = []
-        self._outcomes: list[Reply | Exception] = [{} for _ in request.audio]
+        self._outcomes: list[Reply | Exception] = [
+            RuntimeError("the recording was never answered") for _ in request.audio
+        ]
         self._transcriber: Transcriber | None = None
         if recognition := plan.recognition:
             engine = Engine(recognition.recogniser, recognition.options, device, self._occupied)
@@ -108,28 +110,33 @@ class Job:
     def _take(self, index: int, recording: Recording) -> None:
         """Listen to a recording; if that fails, the others go on."""
         try:
-            self._waiting.append(self._listen(index, recording))
+            turns, segments = self._listen(recording)
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this recording's
             recording.close()
             self._outcomes[index] = error
+            return
+        # Recognises what was gathered of any recording: what fails here is the job's.
+        waveform = recording.audio.waveform
+        transcript = self._transcriber.add(waveform, segments) if self._transcriber else None
+        self._waiting.append(Work(index, recording, turns, transcript))
 
-    def _listen(self, index: int, recording: Recording) -> Work:
+    def _listen(self, recording: Recording) -> tuple[list[Turn], list[Segment]]:
         """Find the speech of a recording, and whose it is where the job asks for it."""
         plan, control = self._plan, self._control
         waveform, stopwatch = recording.audio.waveform, recording.stopwatch
-        turns: list[Turn] = []
-        segments: list[Segment]
         with ExitStack() as held:
             with stopwatch.stage("wait"):
                 held.enter_context(self._occupied)
             with stopwatch.stage("vad"):
                 segments = plan.vad(waveform, plan.vad_options, control)
-            if plan.diarizer:
-                turns = plan.diarizer(waveform, segments, plan.diarization, stopwatch, control)
-        transcript = self._transcriber.add(waveform, segments) if self._transcriber else None
-        return Work(index, recording, turns, transcript)
+            if plan.diarizer is None:
+                return [], segments
+            return (
+                plan.diarizer(waveform, segments, plan.diarization, stopwatch, control),
+                segments,
+            )
 
     def _conclude(self) -> None:
         """Answer for the recordings whose last segment was recognised; their disk space goes."""
