@@ -47,7 +47,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "inner_dim": DIM,
             "bias_encoder_type": "lstm",
             "seaco_decoder": "ParaformerSANMDecoder",
-            "seaco_decoder_conf": DECODER | {"wo_input_layer": True, "use_output_layer": False},
+            # The sixth layer chooses among more than 50 hotwords.
+            "seaco_decoder_conf": DECODER
+            | {"num_blocks": 6, "att_layer_num": 6}
+            | {"wo_input_layer": True, "use_output_layer": False},
             "NO_BIAS": 3,
         },
     },

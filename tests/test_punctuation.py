@@ -63,5 +63,13 @@ def test_no_words_are_no_text(punctuator, said):
     assert punctuator(said) == said
 
 
+def test_an_empty_word_gets_no_mark(punctuator):
+    plain = punctuator(["yes", "好"] * 20)
+    found = punctuator(["yes", "", "好", " "] * 20)
+    assert any(word[-1] in MARKS for word in plain)
+    assert found[::2] == plain
+    assert found[1::2] == ["", " "] * 20
+
+
 def test_unknown_words_are_kept(punctuator):
     assert punctuator(["xyzzy", "🙂", "yes"])[1].startswith("🙂")

@@ -88,9 +88,26 @@ def test_less_than_a_frame_is_silence(num_samples):
     assert recogniser()([short], replace(TIMED, word_times=False))[0].words is None
 
 
+@pytest.mark.parametrize("asked", ["auto", "en", "ja"])
+def test_the_language_is_the_one_asked_for_or_the_one_found(asked):
+    options = replace(TIMED, language=asked)
+    silent, spoken = recogniser()([np.empty(0, np.float32), waveform("clip04_ked.flac")], options)
+    assert silent.language == (None if asked == "auto" else asked)
+    assert spoken.language == ("en" if asked == "auto" else asked)
+
+
 def test_one_frame_is_enough():
     (found,) = recogniser()([np.zeros(400, dtype=np.float32)], TIMED)
     assert "<|" not in found.text
+
+
+def test_no_word_ends_behind_the_sound():
+    """The last feature is made of frames that are repeated."""
+    engine = recogniser()
+    pieces = engine._pieces
+    path = np.array([*[pieces.piece_to_id("<|en|>")] * 4, 0, *[pieces.piece_to_id("▁one")] * 3])
+    (word,) = engine._recognition(path, 0.1, TIMED).words
+    assert (word.start, word.end) == (pytest.approx(0.03), 0.1)
 
 
 def test_an_empty_batch_is_an_empty_list():

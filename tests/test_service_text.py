@@ -15,6 +15,7 @@ from tests.media_server import MediaServer
 from worker.control import JobControl
 from worker.runpod_app import start_service
 from worker.service import Service
+from worker.transcription import transcriber
 
 SAMPLE = "volume://samples/sample.wav"
 
@@ -240,6 +241,15 @@ def test_hotwords_are_taken_by_whisper(service, server):
     url = server.url("/files/jfk.flac")
     reply = ask(service, url, task="asr", hotwords=["Americans", "JFK"])
     assert "Americans" in reply["text"]
+
+
+def test_a_hotword_that_is_none_fails_the_whole_list(service, server, monkeypatch):
+    """Whichever recording's segments it shows on: those of the first wait for the second here."""
+    monkeypatch.setattr(transcriber, "POOL_S", 20.0)
+    url = server.url("/files/jfk.flac")  # 11 s
+    reply = ask(service, [url] * 3, task="asr", hotwords=["<|endoftext|>"])
+    assert list(reply) == ["error"]
+    assert reply["error"].startswith("INVALID_INPUT: '<|endoftext|>' is no hotword")
 
 
 def test_two_jobs_at_once_are_answered_as_alone(service, server):

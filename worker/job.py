@@ -127,7 +127,7 @@ class Job:
     def _take(self, index: int, recording: Recording) -> None:
         """Listen to a recording; if that fails, the others go on."""
         try:
-            self._waiting.append(self._listen(index, recording))
+            turns, segments = self._listen(recording)
         except JobEndedError:
             raise
         except Exception as error:
@@ -136,13 +136,22 @@ class Job:
             # Whatever else it is, it is this recording's.
             recording.close()
             self._outcomes[index] = error
+            return
+        if self._plan.diarizer:
+            self._publish(index, turns=replies.describe_turns(turns))
+        transcript = None
+        if self._transcriber:
+            heard = partial(self._heard, index, recording.stopwatch, turns)
+            # Recognises what was gathered of any recording: what fails here is the job's.
+            transcript = self._transcriber.add(
+                recording.audio.waveform, segments, heard if self._request.stream else None
+            )
+        self._waiting.append(Work(index, recording, turns, transcript))
 
-    def _listen(self, index: int, recording: Recording) -> Work:
+    def _listen(self, recording: Recording) -> tuple[list[Turn], list[Segment]]:
         """Find the speech of a recording, and whose it is where the job asks for it."""
         plan, control = self._plan, self._control
         waveform, stopwatch = recording.audio.waveform, recording.stopwatch
-        turns: list[Turn] = []
-        segments: list[Segment]
         with ExitStack() as held:
             with stopwatch.stage("wait"):
                 held.enter_context(self._occupied)
@@ -150,17 +159,10 @@ class Job:
                 segments = self._memory.attempt(
                     "vad", lambda _: plan.vad(waveform, plan.vad_options, control)
                 )
+            turns: list[Turn] = []
             if plan.diarizer:
                 turns = self._diarize(plan.diarizer, recording, segments)
-        if plan.diarizer:
-            self._publish(index, turns=replies.describe_turns(turns))
-        transcript = None
-        if self._transcriber:
-            heard = partial(self._heard, index, recording.stopwatch, turns)
-            transcript = self._transcriber.add(
-                waveform, segments, heard if self._request.stream else None
-            )
-        return Work(index, recording, turns, transcript)
+            return turns, segments
 
     def _diarize(
         self, diarizer: Diarizer, recording: Recording, segments: Sequence[Segment]

@@ -75,7 +75,7 @@ class Recognition:
     text : without any tag; empty where nothing was said.
     words : with times in seconds from the start of the waveform; None if not asked for. Joined by
         `worker.text.join` they give `text`.
-    language : the language found, or the one asked for.
+    language : the one asked for; with ``auto`` the one found, None where none was.
     emotion, event : in small letters; None where the model tells none or does not know.
     """
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from worker.device import Device
 from worker.engines import paraformer, precision, punctuation, sensevoice
 from worker.engines.base import Punctuator, Recogniser
-from worker.engines.funasr_folder import FunasrFolder
+from worker.engines.funasr_folder import FOREIGN, FunasrFolder
 
 RECOGNISERS: dict[str, Callable[[FunasrFolder, Device], Recogniser]] = {
     "SenseVoiceSmall": sensevoice.load,
@@ -28,7 +28,8 @@ def load(folder: Path, device: Device) -> Recogniser:
     Raises
     ------
     ModelNotProvisionedError
-        A file or a weight is missing, or the model is of a class that the worker has not.
+        A file or a weight is missing or broken, or the model is of a class, or has a part, that the
+        worker has not.
     StartupError
         The device cannot run it in that precision.
     """
@@ -45,7 +46,9 @@ def _load(
 ) -> Model:
     folder = FunasrFolder(path)
     if folder.model not in loaders:
-        raise folder.error(f"its class is {folder.model}; the worker has {', '.join(loaders)}")
+        raise folder.error(
+            f"its class is {folder.model}; the worker has {', '.join(loaders)}", FOREIGN
+        )
     precision.check(device)
     import torch
 

@@ -9,11 +9,10 @@ alone.
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from worker.device import Device
-from worker.engines import precision
+from worker.engines import precision, seaco_hotwords
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
 from worker.engines.frontend import Frontend
 from worker.engines.funasr_folder import FunasrFolder
@@ -33,8 +32,15 @@ PARTS = (
     "models.bicif_paraformer.cif_predictor",
 )
 """Modules whose classes a config.yaml names."""
+PREDICTORS = {
+    "Paraformer": ("CifPredictor", "CifPredictorV2"),
+    "BiCifParaformer": ("CifPredictorV3",),
+    "SeacoParaformer": ("CifPredictor", "CifPredictorV2", "CifPredictorV3"),
+}
 
 MAX_SEGMENT_S = 30.0
+MAX_HOTWORDS_UNFILTERED = 50
+"""Of more, FunASR uses those alone that seem to be said (``nfilter``); its own last one counts."""
 SPECIAL = frozenset({"<blank>", "<s>", "</s>", "<unk>", "<OOV>"})
 
 
@@ -43,14 +49,14 @@ def load(folder: FunasrFolder, device: Device) -> "Paraformer":
     model_class = getattr(funasr_module(MODULES[folder.model]), folder.model)
     for part in PARTS:
         funasr_module(part)
-    seg_dict = folder.find("tokenizer_conf.seg_dict")
-    files = {
-        "token_list": str(folder.file("tokenizer_conf.token_list")),
-        "seg_dict": None if seg_dict is None else str(seg_dict),
-    }
-    tokenizers = funasr_module("tokenizer.char_tokenizer")
-    tokenizer = tokenizers.CharTokenizer(**folder.config.get("tokenizer_conf", {}) | files)
+    folder.check("encoder", ("SANMEncoder",))
+    folder.check("decoder", ("ParaformerSANMDecoder", "ParaformerSANDecoder"))
+    folder.check("predictor", PREDICTORS[folder.model])
+    tokenizer = folder.tokenizer()
     frontend = folder.frontend()
+    cmvn = folder.file("frontend_conf.cmvn_file")
+    if folder.model == "SeacoParaformer":
+        seaco_hotwords.check(folder, cmvn)
     network = folder.build(
         model_class,
         input_size=frontend.dim,
@@ -61,7 +67,6 @@ def load(folder: FunasrFolder, device: Device) -> "Paraformer":
         # Not the predictor, which counts the tokens.
         precision.quantise(network.encoder)
         precision.quantise(network.decoder)
-    cmvn = folder.file("frontend_conf.cmvn_file")
     return Paraformer(network.to(device.name), tokenizer, frontend, cmvn, device)
 
 
@@ -88,6 +93,8 @@ class Paraformer:
         self._frontend = frontend
         self._cmvn = cmvn
         self._device = device
+        self._predict_times = funasr_module("utils.timestamp_tools").ts_prediction_lfr6_standard
+        self._assemble = funasr_module("utils.postprocess_utils").sentence_postprocess
         self._has_times = hasattr(network.predictor, "get_upsample_timestamp")
         latin = any(len(t) > 1 and t.isascii() and t.isalpha() for t in tokenizer.token_list)
         self._traits = Traits(
@@ -107,7 +114,13 @@ class Paraformer:
         return self._traits
 
     def __call__(self, waveforms: Sequence[Waveform], options: AsrOptions) -> list[Recognition]:
-        """Recognise a batch; what is shorter than 25 ms holds no word."""
+        """Recognise a batch; what is shorter than 25 ms holds no word.
+
+        Raises
+        ------
+        InvalidInputError
+            The model's vocabulary cannot spell a hotword.
+        """
         import torch
 
         heard = [waveform for waveform in waveforms if self._frontend.hears(waveform)]
@@ -120,6 +133,11 @@ class Paraformer:
     def _recognise(self, waveforms: Sequence[Waveform], options: AsrOptions) -> list[Recognition]:
         import torch
 
+        hotword_ids = None
+        if options.hotwords:
+            hotword_ids = seaco_hotwords.spell(
+                self._network, self._tokenizer, self._cmvn, options.hotwords
+            )
         features, lengths = self._frontend.batch(waveforms)
         ends = torch.tensor(lengths, device=self._device.name)
         with self._lower_precision():
@@ -129,49 +147,68 @@ class Paraformer:
         encoded = encoded.float()
         for row, length in zip(encoded, lengths, strict=True):
             row[length:] = 0.0
-        # (batch, most tokens, dim) and (batch,)
-        embedded, counts, *_ = self._network.calc_predictor(encoded, ends)
-        counts = counts.round().long()
-        if counts.max() < 1:
-            return [self._recognition([], None, options) for _ in lengths]
-        with self._lower_precision():
-            scores = self._decode(encoded, ends, embedded, counts, options.hotwords)
-        # (batch, most tokens)
-        best = scores.argmax(dim=-1).tolist()
+        embedded, counts = self._said(encoded, ends)
+        best = self._best(encoded, ends, embedded, counts, hotword_ids)
         recognitions = []
-        for item, (length, count) in enumerate(zip(lengths, counts.tolist(), strict=True)):
-            tokens = self._tokens(best[item][:count])
+        for item, (waveform, length) in enumerate(zip(waveforms, lengths, strict=True)):
+            tokens = self._tokens(best[item])
             times = None
             if options.word_times and tokens:
                 each = slice(item, item + 1)
                 times = self._times(encoded[each, :length], ends[each], counts[each], tokens)
-            recognitions.append(self._recognition(tokens, times, options))
+            duration = len(waveform) / 16_000
+            recognitions.append(self._recognition(tokens, times, duration, options))
         return recognitions
 
-    def _decode(
+    def _said(self, encoded: Any, ends: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
+        """Find the tokens said: (batch, most tokens, dim), and how many they are: (batch,)."""
+        import torch
+
+        if self._has_times:
+            embedded, counts, *_ = self._network.calc_predictor(encoded, ends)
+            return embedded, counts.round().long()
+        # The predictors without times reach behind the batch where its last item has no token
+        # (``cif_v1``): each item alone.
+        each = [
+            self._network.calc_predictor(encoded[i : i + 1, :end], ends[i : i + 1])
+            for i, end in enumerate(ends.tolist())
+        ]
+        embedded = torch.nn.utils.rnn.pad_sequence(
+            [found[0][0] for found in each], batch_first=True
+        )
+        return embedded, torch.cat([found[1] for found in each]).round().long()
+
+    def _best(
         self,
         encoded: Any,  # noqa: ANN401 - tensors
         ends: Any,  # noqa: ANN401
         embedded: Any,  # noqa: ANN401
         counts: Any,  # noqa: ANN401
-        hotwords: Sequence[str],
-    ) -> Any:  # noqa: ANN401
-        """Score every token of the vocabulary for each token said: (batch, most tokens, size)."""
+        hotword_ids: list[list[int]] | None,
+    ) -> list[list[int]]:
+        """Find the most probable token of the vocabulary for each token said, of each item."""
+        if counts.max() < 1:
+            return [[] for _ in counts]
         network = self._network
-        if not self._traits.hotwords:
-            return network.cal_decoder_with_predictor(encoded, ends, embedded, counts)[0]
-        hotword_ids = None
-        if hotwords:
-            # FunASR fetches a string that begins as an address and opens one that ends in .txt:
-            # with a space around it, it is neither.
-            hotword_ids = network.generate_hotwords_list(
-                f" {' '.join(hotwords)} ",
-                tokenizer=self._tokenizer,
-                frontend=SimpleNamespace(cmvn_file=str(self._cmvn)),
-            )
-        return network._seaco_decode_with_ASF(  # noqa: SLF001 - there is no public way to batches
-            encoded, ends, embedded, counts, hw_list=hotword_ids
-        )
+        if hotword_ids and len(hotword_ids) > MAX_HOTWORDS_UNFILTERED and len(counts) > 1:
+            # FunASR would use those alone that the first item seems to hold.
+            rows = (slice(i, i + 1) for i in range(len(counts)))
+            return [
+                self._best(
+                    encoded[row, :end], ends[row], embedded[row, :count], counts[row], hotword_ids
+                )[0]
+                for row, end, count in zip(rows, ends.tolist(), counts.tolist(), strict=True)
+            ]
+        with self._lower_precision():
+            if self._traits.hotwords:
+                scores = network._seaco_decode_with_ASF(  # noqa: SLF001 - no public way to batches
+                    encoded, ends, embedded, counts, hw_list=hotword_ids
+                )
+            else:
+                scores = network.cal_decoder_with_predictor(encoded, ends, embedded, counts)[0]
+        # (batch, most tokens)
+        best = scores.argmax(dim=-1).tolist()
+        return [ids[:count] for ids, count in zip(best, counts.tolist(), strict=True)]
 
     def _tokens(self, ids: Sequence[int]) -> list[str]:
         network = self._network
@@ -187,26 +224,28 @@ class Paraformer:
         tokens: Sequence[str],
     ) -> list[list[int]] | None:
         """Find when each token was said, in ms; None where FunASR's times do not fit them."""
-        predict = funasr_module("utils.timestamp_tools").ts_prediction_lfr6_standard
         _, _, alphas, peaks = self._network.calc_predictor_timestamp(encoded, end, count)
-        _, times = predict(alphas[0], peaks[0], list(tokens))
+        _, times = self._predict_times(alphas[0], peaks[0], list(tokens))
         return times if len(times) == len(tokens) else None
 
     def _recognition(
-        self, tokens: Sequence[str], times: list[list[int]] | None, options: AsrOptions
+        self,
+        tokens: Sequence[str],
+        times: list[list[int]] | None,
+        duration: float,
+        options: AsrOptions,
     ) -> Recognition:
-        """Put tokens together to words, as FunASR does."""
-        assemble = funasr_module("utils.postprocess_utils").sentence_postprocess
+        """Put tokens together to words, as FunASR does, but none before or behind the sound."""
         language = None if options.language == "auto" else options.language
         if times is None:
-            _, texts = assemble(list(tokens))
+            _, texts = self._assemble(list(tokens))
             untimed = () if options.word_times and not texts else None
             return Recognition(join(texts), untimed, language)
         # It would leave special tokens out and keep their times.
         kept = [(t, time) for t, time in zip(tokens, times, strict=True) if t not in SPECIAL]
-        _, spans, texts = assemble([token for token, _ in kept], [time for _, time in kept])
-        timed = zip(texts, spans, strict=False)
-        words = tuple(Word(text, start / 1000, end / 1000) for text, (start, end) in timed)
+        _, spans, texts = self._assemble([token for token, _ in kept], [time for _, time in kept])
+        within = [[min(max(ms / 1000, 0.0), duration) for ms in span] for span in spans]
+        words = tuple(Word(text, *span) for text, span in zip(texts, within, strict=False))
         return Recognition(join(texts), words if len(spans) == len(texts) else None, language)
 
     @contextlib.contextmanager

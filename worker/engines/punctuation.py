@@ -25,9 +25,8 @@ def load(folder: FunasrFolder, device: Device) -> "CtPunctuator":
     """Load a model; see `worker.engines.funasr_models.load_punctuation`."""
     model_class = funasr_module("models.ct_transformer.model").CTTransformer
     funasr_module("models.sanm.encoder")
-    conf = folder.config.get("tokenizer_conf", {})
-    files = {"token_list": str(folder.file("tokenizer_conf.token_list"))}
-    tokenizer = funasr_module("tokenizer.char_tokenizer").CharTokenizer(**conf | files)
+    folder.check("encoder", ("SANMEncoder",))
+    tokenizer = folder.tokenizer()
     dictionary = folder.find("jieba_usr_dict")
     network = folder.build(
         model_class,
@@ -49,6 +48,7 @@ class CtPunctuator:
         self._network = network
         self._tokenizer = tokenizer
         self._device = device
+        self._split_words = funasr_module("models.ct_transformer.utils").split_words
 
     def __call__(self, words: Sequence[str]) -> list[str]:
         """Punctuate words; a mark that falls inside one of them is left out."""
@@ -62,12 +62,14 @@ class CtPunctuator:
             for end, token, mark in zip(_ends(tokens), tokens, marks, strict=True)
             if mark != NONE
         }
-        return [word + after.get(end, "") for end, word in zip(_ends(words), words, strict=True)]
+        return [
+            word + after.get(end, "") if word.strip() else word
+            for end, word in zip(_ends(words), words, strict=True)
+        ]
 
     def _split(self, text: str) -> list[str]:
         """Cut a text as the model was trained: Han by jieba's dictionary or one by one."""
-        split_words = funasr_module("models.ct_transformer.utils").split_words
-        tokens: list[str] = split_words(text, jieba_usr_dict=self._network.jieba_usr_dict)
+        tokens: list[str] = self._split_words(text, jieba_usr_dict=self._network.jieba_usr_dict)
         return [token for token in tokens if token.strip()]
 
     def _marks(self, ids: Sequence[int]) -> list[str]:

@@ -16,6 +16,9 @@ Tensor = Any
 def encode(encoder: Any, frames: Tensor, lengths: Sequence[int]) -> Tensor:  # noqa: ANN401
     """Encode a batch; what lies behind the end of an item changes nothing in it.
 
+    With weights in int8 it may change the last digits: what goes into a layer is then quantised in
+    steps that follow from the least and the greatest value of the whole batch, padding included.
+
     Parameters
     ----------
     encoder : a ``SenseVoiceEncoderSmall``

@@ -16,7 +16,7 @@ from worker.device import Device
 from worker.engines import ctc, precision, sanm
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
 from worker.engines.frontend import Frontend
-from worker.engines.funasr_folder import FunasrFolder
+from worker.engines.funasr_folder import DAMAGED, FunasrFolder
 from worker.engines.funasr_import import funasr_module
 from worker.text import join, split
 
@@ -58,9 +58,12 @@ def load(folder: FunasrFolder, device: Device) -> "SenseVoice":
     """Load a model; see `worker.engines.funasr_models.load`."""
     import sentencepiece
 
-    pieces = sentencepiece.SentencePieceProcessor(
-        model_file=str(folder.file("tokenizer_conf.bpemodel"))
-    )
+    folder.check("encoder", ("SenseVoiceEncoderSmall",))
+    path = folder.file("tokenizer_conf.bpemodel")
+    try:
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (OSError, RuntimeError) as error:
+        raise folder.error(f"{path.name} is no SentencePiece model: {error}", DAMAGED) from error
     frontend = folder.frontend()
     network = folder.build(
         funasr_module("models.sense_voice.model").SenseVoiceSmall,
@@ -109,7 +112,9 @@ class SenseVoice:
         paths = iter(self._paths(heard, options) if heard else ())
         silent = np.empty(0, dtype=np.int64)
         return [
-            self._recognition(next(paths) if self._frontend.hears(w) else silent, options)
+            self._recognition(
+                next(paths) if self._frontend.hears(w) else silent, len(w) / 16_000, options
+            )
             for w in waveforms
         ]
 
@@ -155,22 +160,28 @@ class SenseVoice:
         tokens: NDArray[np.int64] = best.cpu().numpy()
         return tokens
 
-    def _recognition(self, path: NDArray[np.int64], options: AsrOptions) -> Recognition:
+    def _recognition(
+        self, path: NDArray[np.int64], duration: float, options: AsrOptions
+    ) -> Recognition:
         runs = ctc.runs(path, self._network.blank_id)
         tags = [self._tags[run.token] for run in runs if run.token in self._tags]
         spoken = [run for run in runs if run.token not in self._tags]
         decoded = self._pieces.decode([run.token for run in spoken], return_type="proto")
         words = None
         if options.word_times:
+            times = [
+                [min(self._seconds(edge), duration) for edge in (run.first, run.last)]
+                for run in spoken
+            ]
             spans = [
-                ctc.Span(piece.begin, piece.end, self._seconds(run.first), self._seconds(run.last))
-                for piece, run in zip(decoded.pieces, spoken, strict=True)
+                ctc.Span(piece.begin, piece.end, *time)
+                for piece, time in zip(decoded.pieces, times, strict=True)
             ]
             words = ctc.timed_words(decoded.text, spans)
         return Recognition(
             text=join(split(decoded.text)),
             words=words,
-            language=_first(tags, LANGUAGES),
+            language=(_first(tags, LANGUAGES) if options.language == "auto" else options.language),
             emotion=_first(tags, EMOTIONS),
             event=_first(tags, EVENTS),
         )

@@ -181,7 +181,7 @@ class Transcriber:
             transcript.spoken.append(spoken)
             if outcome.failure:
                 transcript.failures.append(outcome.failure)
-            share = segment.duration / batch_s
+            share = segment.duration / batch_s if batch_s else 1 / len(batch)
             transcript.seconds += (ended - started) * share
             transcript.waited_s += (started - asked) * share
             transcript.pending -= 1
