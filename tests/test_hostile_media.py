@@ -23,7 +23,7 @@ SECONDS = 0.3
 ENCODINGS = ("wav_s16", "flac", "mp3", "ogg", "m4a", "webm", "aiff")
 TIMES = 5
 """How often each recording is damaged in each way."""
-CPU_S = 1.0
+CPU_S = 10.0
 """Most that an answer may take."""
 
 Damage = Callable[[random.Random, bytearray, bytes], None]

@@ -347,7 +347,8 @@ def test_a_bug_is_an_internal_error_whose_log_line_has_the_reference(service, mo
     error = ask(service, SAMPLE)["error"]
     assert error.startswith("INTERNAL: ")
     assert "NoneType" not in error
-    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (line,) = [line for line in lines if "traceback" in line]
     assert line["message"].removeprefix("internal error ") in error
     assert "AttributeError" in line["traceback"]
 

@@ -27,6 +27,14 @@ dependencies), so there is no job to answer.
 from typing import ClassVar
 
 
+def describe_internal(reference: str) -> str:
+    """The reply to a job on which the worker itself failed; its log says more under `reference`."""
+    return (
+        f"INTERNAL: the worker failed on this job, reference {reference}; the worker's log has "
+        "the details under it. Try again; if it stays, report it."
+    )
+
+
 class WorkerError(Exception):
     """A job failed in a way its caller can read; `str(error)` is the message."""
 

@@ -161,14 +161,3 @@ def make_config(service: Answers, settings: Settings, wedged_s: float = WEDGED_S
     """Make what `worker.scaler.start` takes, and ``runpod.serverless.start`` for local runs."""
     runner = JobRunner(service, settings.concurrency, settings.job_timeout_s, wedged_s)
     return {"handler": runner.handle, "runner": runner, "settings": settings}
-
-
-def build_config(settings: Settings, project: str) -> dict[str, Any]:
-    """Make the configuration, with the models loaded.
-
-    Raises
-    ------
-    StartupError
-        The device that was asked for cannot be used.
-    """
-    return make_config(start_service(settings, project), settings)

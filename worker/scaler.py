@@ -19,6 +19,7 @@ import runpod.serverless
 from runpod.http_client import AsyncClientSession, ClientSession
 from runpod.serverless.modules import rp_http, rp_job, rp_scale
 
+from worker.errors import describe_internal
 from worker.outbox import Addresses, Outbox
 from worker.parts import Payload, serialise
 from worker.runpod_app import Job, JobRunner
@@ -205,10 +206,7 @@ def _internal_error() -> str:
     """Log the exception in work and describe it: the SDK would post its traceback."""
     reference = secrets.token_hex(6)
     logger.exception("internal error %s", reference)
-    return (
-        f"INTERNAL: the worker failed on this job, reference {reference}; the worker's log has "
-        "the details under it. Try again; if it stays, report it."
-    )
+    return describe_internal(reference)
 
 
 def _leave(code: int) -> None:

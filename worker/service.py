@@ -16,7 +16,12 @@ from worker import health
 from worker.control import JobControl
 from worker.deliver import Delivery
 from worker.device import Device
-from worker.errors import ModelNotProvisionedError, OutOfMemoryError, WorkerError
+from worker.errors import (
+    ModelNotProvisionedError,
+    OutOfMemoryError,
+    WorkerError,
+    describe_internal,
+)
 from worker.faults import FaultWatch
 from worker.job import Job
 from worker.memory import is_out_of_memory
@@ -156,10 +161,7 @@ class Service:
             return {"error": error.reply}
         reference = secrets.token_hex(6)
         logger.error("internal error %s", reference, exc_info=error)
-        return {
-            "error": f"INTERNAL: the worker failed on this job, reference {reference}; the "
-            "worker's log has the details under it. Try again; if it stays, report it."
-        }
+        return {"error": describe_internal(reference)}
 
 
 def _listed(request: JobRequest, outcomes: Sequence[Reply]) -> Reply:
