@@ -1,1 +1,1 @@
-"""What a volume goes through, with figures: ``python -m tests.faults``."""
+"""What volumes and workers go through, with figures: ``python -m tests.faults``."""

@@ -1,118 +1,38 @@
-"""``make faults``: what a volume goes through, in two tables; exit code 1 where one row failed.
+"""``make faults``: what volumes and workers go through, in tables; exit code 1 where a row failed.
 
-Runs on this machine alone, with an index and a hub on loopback; the export of a model takes torch
-from where pip finds it. It needs user namespaces for the full and the read-only disk.
+``python -m tests.faults provisioner`` or ``worker`` is the half of it.
 """
 
 import argparse
 import random
 import re
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
-from pathlib import Path
 
-from tests.faults import pythons, supplies, volumes, writers
-from tests.faults.cases import try_case
-from tests.faults.exports import export_scene
-from tests.faults.kills import Kill, Target, kill_often
-from tests.faults.report import Row, faults_table, kills_table, tell
-from tests.faults.scene import Scene, scene
-
-SLOW_WHEELS_BYTES_PER_S = 4_000_000
-SLOW_MODELS_STEP_BYTES = 100_000
-"""What a hub that is slow sends at a time: 5 MB/s for each file."""
+from tests.faults.provisioner import try_provisioner
+from tests.faults.worker_table import try_worker
 
 
 def main() -> None:
     arguments = parse()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**9)
     wanted = re.compile(arguments.only)
-    kills: list[tuple[Target, dict[str, list[Kill]]]] = []
-    with tempfile.TemporaryDirectory(prefix="speech-faults-") as folder:
-        for target, make in _targets(arguments.kills):
-            if wanted.search(target.name):
-                with make(Path(folder)) as place:
-                    kills.append((target, _kill(place, target, random.Random(seed))))
-        with scene(Path(folder)) as place:
-            rows = list(_try_all(place, wanted))
-    lines = [line for each in kills for line in [*kills_table(*each), ""]]
-    if rows:
-        lines += [*faults_table(rows), ""]
-    lines.append(f"seed {seed}; the same moments are chosen with --seed {seed}")
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-    sys.exit(0 if _passed(kills, rows) else 1)
+    passed = True
+    if arguments.what in {None, "provisioner"}:
+        passed &= try_provisioner(wanted, seed, arguments.kills)
+    if arguments.what in {None, "worker"}:
+        passed &= try_worker(wanted)
+    sys.exit(0 if passed else 1)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, help="of the moments; random by default")
+    parser.add_argument(
+        "what", nargs="?", choices=["provisioner", "worker"], help="by default both"
+    )
+    parser.add_argument("--seed", type=int, help="of the moments of kills; random by default")
     parser.add_argument("--kills", type=int, default=50, help="of an install, and of a download")
     parser.add_argument("--only", default="", help="run what this regular expression is found in")
     return parser.parse_args()
-
-
-def _targets(
-    count: int,
-) -> Iterator[tuple[Target, Callable[[Path], AbstractContextManager[Scene]]]]:
-    yield Target("setup, new packages", "setup", ("packages",), count), scene
-    yield Target("models download", "models download", ("models",), count), scene
-    options, stages = ["--force"], ["export"]
-    yield (
-        Target("models download, export", "models download", ("models",), 3, options, stages),
-        export_scene,
-    )
-
-
-def _kill(place: Scene, target: Target, source: random.Random) -> dict[str, list[Kill]]:
-    place.index.misbehave(bytes_per_s=SLOW_WHEELS_BYTES_PER_S)
-    place.hub.fault("model.bin", "slow", bytes=SLOW_MODELS_STEP_BYTES)
-    _begin(place)
-    return kill_often(place, target, source)
-
-
-def _try_all(place: Scene, wanted: re.Pattern[str]) -> Iterator[Row]:
-    trials: dict[str, Callable[[Scene], Row]] = {
-        case.name: partial(try_case, case=case) for case in supplies.CASES + volumes.CASES
-    }
-    trials |= {
-        "two provisioners at once": writers.two_at_once,
-        "dead holder here": partial(writers.dead_holder, elsewhere=False),
-        "dead holder elsewhere": partial(writers.dead_holder, elsewhere=True),
-        "workers start during switches": writers.starts_during_switches,
-        "a worker runs while its generation ages": writers.worker_keeps_its_generation,
-        "another Python that fits": pythons.fitting,
-        "another Python that does not fit": pythons.unfit,
-    }
-    chosen = [trial for name, trial in trials.items() if wanted.search(name)]
-    if chosen:
-        _begin(place)
-    for trial in chosen:
-        row = trial(place)
-        for problem in row.problems:
-            tell(f"  FAILED: {problem}")
-        yield row
-        if row.problems:
-            # The next row is not to suffer from what this one left.
-            shutil.rmtree(place.volume)
-            _begin(place)
-
-
-def _begin(place: Scene) -> None:
-    """Fill the volume, undisturbed."""
-    place.offer_next()
-    first = place.run("setup")
-    if first.code:
-        raise RuntimeError(f"the first set-up failed: {first.log}")
-
-
-def _passed(kills: list[tuple[Target, dict[str, list[Kill]]]], rows: list[Row]) -> bool:
-    enough = not any(target.too_few(hits) for target, hits in kills)
-    whole = not any(k.problems for _, hits in kills for found in hits.values() for k in found)
-    return enough and whole and not any(row.problems for row in rows)
 
 
 if __name__ == "__main__":

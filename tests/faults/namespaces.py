@@ -43,6 +43,19 @@ def read_only(folder: Path) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
+def own_mount(folder: Path) -> Iterator[list[str]]:
+    """Let `folder` be a mount that commands behind the yielded words may change.
+
+    Raises
+    ------
+    NamespaceError
+        The namespace or the mount is refused.
+    """
+    with _namespace('mount --bind "$1" "$1"', folder) as prefix:
+        yield prefix
+
+
+@contextlib.contextmanager
 def _namespace(script: str, folder: Path) -> Iterator[list[str]]:
     """Keep a namespace while the block runs: a program in it waits for our end."""
     holds = ["sh", "-c", f"{script} && echo ready && exec cat", "sh", str(folder)]

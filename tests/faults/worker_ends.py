@@ -1,0 +1,189 @@
+"""Workers that are killed, and workers that are told to end, at every stage of a job."""
+
+import time
+from functools import partial
+
+from tests.faults.worker_scene import DEADLINE_S, FOR_EVER, Trial, WorkerScene
+from tests.platform import until
+
+STAGES = ("decode", "vad", "embedding", "clustering", "asr")
+"""Those that report how far they are."""
+GRACE_S = 3
+LATE_S = 60
+
+
+def killed(trial: Trial, stage: str) -> str:
+    """Kill a worker in the stage; another does its job."""
+    scene = trial.scene
+    with scene.worker(stage) as worker:
+        job = trial.submit()
+        worker.reached()
+        worker.kill()
+        left = sum(path.is_file() for path in worker.leftovers())
+        trial.check(left, "the dead worker leaves no temporary file, and should")
+    # The container starts again with the disk that it had.
+    return _taken_over(
+        trial, job, f"removed {left} files of the dead one", TMPDIR=str(worker.temporary)
+    )
+
+
+def killed_in_fetch(trial: Trial) -> str:
+    scene = trial.scene
+    # The media server counts requests by path, for all rows: each has one of its own.
+    path = f"/late/1/{LATE_S}/sample.wav?killed"
+    with scene.worker() as worker:
+        job = trial.submit(path)
+        until(lambda: scene.media.count(path), DEADLINE_S)
+        worker.kill()
+    return _taken_over(trial, job, "")
+
+
+def killed_in_post(trial: Trial) -> str:
+    """Kill a worker whose result is on the way, not yet taken."""
+    scene = trial.scene
+    scene.platform.misbehave("job-done", FOR_EVER, delay_s=LATE_S)
+    with scene.worker() as worker:
+        job = trial.submit()
+        until(partial(_posts, scene, job), DEADLINE_S)
+        worker.kill()
+    scene.platform.behave()
+    return _taken_over(trial, job, "")
+
+
+def killed_after_post(trial: Trial) -> str:
+    """Kill a worker whose result was taken, before it learns that."""
+    scene = trial.scene
+    scene.platform.misbehave("job-done", FOR_EVER, do="hang", carry_out=True)
+    with scene.worker() as worker:
+        job = trial.submit()
+        until(lambda: scene.platform.results(job), DEADLINE_S)
+        worker.kill()
+    scene.platform.behave()
+    with scene.worker():
+        # Time for a redelivery that shall not come.
+        trial.expect(trial.submit())
+        time.sleep(2 * GRACE_S)
+        trial.expect(job)
+    trial.check(len(scene.platform.job(job)["workers"]) == 1, "the job was delivered again")
+    return "not delivered again"
+
+
+def _taken_over(trial: Trial, job: str, said: str, **variables: str) -> str:
+    """Let a fresh worker do what a dead one had; after it, no temporary file is left."""
+    with trial.scene.worker(**variables) as fresh:
+        trial.expect(job)
+        trial.expect_clean(fresh)
+    deliveries = len(trial.scene.platform.job(job)["workers"])
+    trial.check(deliveries == 2, f"{deliveries} deliveries, not 2")
+    return "; ".join(filter(None, ["another worker did it", said]))
+
+
+def ended_idle(trial: Trial) -> str:
+    scene = trial.scene
+    with scene.worker() as worker:
+        worker.terminate()
+        began = time.monotonic()
+        trial.expect_exit(worker, 0)
+        seconds = time.monotonic() - began
+        # It must not be taken by the one that has gone.
+        job = trial.submit()
+    with scene.worker():
+        trial.expect(job)
+    return f"exit code 0 after {seconds:.1f} s; the next job is another worker's"
+
+
+def ended_in_fetch(trial: Trial) -> str:
+    scene = trial.scene
+    path = f"/late/1/{GRACE_S}/sample.wav?ended"
+    with scene.worker() as worker:
+        job = trial.submit(path)
+        until(lambda: scene.media.count(path), DEADLINE_S)
+        worker.terminate()
+        trial.expect_exit(worker, 0)
+        trial.expect_clean(worker)
+    trial.expect(job)
+    return "posted, exit code 0"
+
+
+def ended_in_compute(trial: Trial) -> str:
+    scene = trial.scene
+    with scene.worker("asr") as worker:
+        job = trial.submit()
+        worker.reached()
+        worker.terminate()
+        until(lambda: "jobs have" in worker.log(), DEADLINE_S)
+        worker.release()
+        trial.expect_exit(worker, 0)
+        trial.expect_clean(worker)
+    trial.expect(job)
+    return "posted, exit code 0"
+
+
+def ended_in_post(trial: Trial) -> str:
+    scene = trial.scene
+    scene.platform.misbehave("job-done", FOR_EVER, delay_s=GRACE_S)
+    with scene.worker() as worker:
+        job = trial.submit()
+        until(partial(_posts, scene, job), DEADLINE_S)
+        worker.terminate()
+        trial.expect_exit(worker, 0)
+    trial.expect(job)
+    return "posted, exit code 0"
+
+
+def abandoned_in_fetch(trial: Trial) -> str:
+    scene = trial.scene
+    path = f"/late/1/{LATE_S}/sample.wav?abandoned"
+    with scene.worker(SPEECH_GRACE_S=str(GRACE_S)) as worker:
+        job = trial.submit(path)
+        until(lambda: scene.media.count(path), DEADLINE_S)
+        worker.terminate()
+        trial.expect_exit(worker, 0)
+        trial.expect_clean(worker)
+    return _taken_over(trial, job, "the first one ended with 0 and posted nothing")
+
+
+def abandoned_in_compute(trial: Trial) -> str:
+    """A thread that hears nothing: the process ends all the same."""
+    scene = trial.scene
+    with scene.worker("asr", SPEECH_GRACE_S=str(GRACE_S)) as worker:
+        job = trial.submit()
+        worker.reached()
+        worker.terminate()
+        trial.expect_exit(worker, 0)
+    return _taken_over(trial, job, "the first one ended with 0 and posted nothing")
+
+
+def abandoned_in_post(trial: Trial) -> str:
+    scene = trial.scene
+    scene.platform.misbehave("job-done", FOR_EVER, delay_s=LATE_S)
+    with scene.worker(SPEECH_GRACE_S=str(GRACE_S)) as worker:
+        job = trial.submit()
+        until(partial(_posts, scene, job), DEADLINE_S)
+        worker.terminate()
+        trial.expect_exit(worker, 0)
+        trial.expect_kept(job, worker)
+    scene.platform.behave()
+    return _taken_over(trial, job, "the first one kept its result on the volume")
+
+
+def _posts(scene: WorkerScene, job: str) -> bool:
+    """Whether a result, no update, is on its way or has come."""
+    sent = [record for record in scene.platform.records("job-done") if record["job"] == job]
+    return any((record["json"] or {}).get("status") != "IN_PROGRESS" for record in sent)
+
+
+ROWS = {
+    "kill -9 in fetch": killed_in_fetch,
+    **{f"kill -9 in {stage}": partial(killed, stage=stage) for stage in STAGES},
+    "kill -9 in post": killed_in_post,
+    "kill -9 when the result was taken": killed_after_post,
+    "SIGTERM, idle": ended_idle,
+    "SIGTERM in fetch, within the grace": ended_in_fetch,
+    "SIGTERM in asr, within the grace": ended_in_compute,
+    "SIGTERM in post, within the grace": ended_in_post,
+    "SIGTERM in fetch, beyond the grace": abandoned_in_fetch,
+    "SIGTERM in asr, beyond the grace": abandoned_in_compute,
+    "SIGTERM in post, beyond the grace": abandoned_in_post,
+}
+"""By the name that they have in the table."""
