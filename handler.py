@@ -5,18 +5,21 @@ serves the SDK's local API.
 """
 
 import importlib
+import logging
 import os
 import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from worker import fitness, heartbeat, workspace
 from worker.activation import activate, choose_project
 from worker.errors import StartupError, WorkerError
 from worker.settings import Settings
 from worker.telemetry import set_up_logging
+
+logger = logging.getLogger("worker")
 
 SDK_SETTINGS = {
     # At its default level, DEBUG, the SDK writes every result into the log.
@@ -84,14 +87,27 @@ def main() -> None:
     try:
         config = prepare()
     except StartupError as error:
-        if fitness.has_platform():
-            import_sdk()
-            fitness.report(error)
-        sys.exit(f"The worker cannot start. {error}")
+        give_up(error)
+    except Exception as error:  # the platform is told, whatever it is
+        logger.exception("the worker cannot start")
+        give_up(
+            StartupError(
+                "The worker failed while it started; its log has the traceback. Try another GPU "
+                f"type or image; if it stays, report it. {type(error).__name__}: {error}"
+            )
+        )
 
     from worker import scaler
 
     scaler.start(config)
+
+
+def give_up(error: StartupError) -> NoReturn:
+    """Tell the platform, where there is one, and whoever reads the log why this ends."""
+    if fitness.has_platform():
+        import_sdk()
+        fitness.report(error)
+    sys.exit(f"The worker cannot start. {error}")
 
 
 # The SDK's ping process begins by importing this file again.

@@ -95,7 +95,8 @@ def measure(side: str, num_jobs: int) -> Job:
         ) as worker:
             worker.ready()
             for job in jobs:
-                platform.wait(job, timeout=600)
+                if (status := platform.wait(job, timeout=600)["status"]) != "COMPLETED":
+                    raise RuntimeError(f"{side}: job {job} ended as {status}:\n{worker.log()}")
             takes = platform.records("job-take") + platform.records("job-take-batch")
             began = min(record["time"] for record in takes)
             results = [result for job in jobs for result in platform.results(job)]

@@ -35,6 +35,7 @@ def main(source: Path, seconds: float, *, diarize: bool) -> None:
     from worker.engines.embedding import SpeakerEmbedding
     from worker.engines.session import OnnxSession
     from worker.engines.vad import FsmnVad, VadOptions
+    from worker.memory import Memory
     from worker.model_store import ModelStore
     from worker.telemetry import Stopwatch
 
@@ -61,7 +62,8 @@ def main(source: Path, seconds: float, *, diarize: bool) -> None:
             if diarize:
                 watch = Stopwatch()
                 with _measured("diarization", stages):
-                    Diarizer(embedding)(waveform, segments, DiarizationOptions(), watch, control)
+                    diarizer = Diarizer(embedding, Memory(device, lambda: None))
+                    diarizer(waveform, segments, DiarizationOptions(), watch, control)
     result = {
         "duration_s": round(audio.duration, 3),
         "samples_mb": round(audio.duration * 16_000 * 4 / 1e6),

@@ -169,6 +169,16 @@ def refusal(status: int, code: str, **headers: str) -> Fault:
     return fault
 
 
+def answer(status: int, content: bytes = b"", **headers: str) -> Fault:
+    """Anything; the underscores of the headers' names stand for hyphens."""
+
+    def fault(handler: _Handler) -> None:
+        handler.start(status, {name.replace("_", "-"): text for name, text in headers.items()})
+        handler.wfile.write(content)
+
+    return fault
+
+
 def hang_up(handler: _Handler) -> None:
     """No answer at all."""
 
@@ -179,9 +189,9 @@ def break_off(handler: _Handler) -> None:
     handler.wfile.write(b"con")
 
 
-def drip(handler: _Handler) -> None:
+def drip(handler: _Handler, **headers: str) -> None:
     """A byte now and then: no timeout of a socket ever passes."""
-    handler.start(200, {"Content-Length": "1000000"})
+    handler.start(200, {"Content-Length": "1000000", **headers})
     while True:
         handler.wfile.write(b"<")
         time.sleep(0.02)

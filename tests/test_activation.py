@@ -41,9 +41,11 @@ def test_a_mismatch_is_refused(own_volume, monkeypatch, changes, words):
     monkeypatch.setattr(sys, "path", list(sys.path))
     rewrite_generation(own_volume, **changes)
     before = list(sys.path)
-    with pytest.raises(StartupError, match=words):
+    with pytest.raises(StartupError, match=words) as caught:
         activate(own_volume, "demo")
     assert sys.path == before
+    # The platform is told no more, with the name of the error's class.
+    assert f"demo --volume {own_volume.root}. " in f"StartupError: {caught.value}"[:256]
 
 
 def test_no_generation_says_how_to_get_one(tmp_path):

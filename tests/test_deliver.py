@@ -2,12 +2,13 @@
 
 import json
 import math
+from urllib.parse import unquote
 
 import pytest
 
 from tests import s3_server
 from tests.s3_server import Proxy, refusal
-from worker import deliver, s3
+from worker import deliver, places, s3
 from worker.control import JobControl
 from worker.deliver import Delivery
 from worker.errors import (
@@ -17,6 +18,7 @@ from worker.errors import (
     OutputFailedError,
     OutputTooLargeError,
 )
+from worker.parts import serialise
 from worker.schema import parse
 from worker.service import Envelope
 
@@ -96,7 +98,9 @@ def of_size(size: int) -> dict:
 )
 def test_what_fits_comes_in_the_answer(make_delivery, job_id, limit):
     reply = of_size(limit)
-    assert make_delivery({}, job_id).deliver(reply) is reply
+    delivery = make_delivery({}, job_id)
+    assert delivery.deliver(reply) is reply
+    assert delivery.num_bytes == len(serialise(reply))
     with pytest.raises(OutputTooLargeError) as caught:
         make_delivery({}, job_id).deliver(of_size(limit + 100_000))
     for word in (f"{limit / 1e6 + 0.1:.1f} MB", f"takes {limit / 1e6:g} MB", "SPEECH_OUTPUT"):
@@ -235,6 +239,79 @@ def test_a_place_that_cannot_be_written_is_told_first(make_delivery, proxy, stat
     with pytest.raises(OutputFailedError, match=message) as caught:
         delivery.check()
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_result_whose_files_cannot_be_written_comes_with_a_note(make_delivery, proxy, as_list):
+    noted = {**RESULT, "notes": ["before"]}
+    reply = noted
+    if as_list:
+        failed = {"id": None, "ok": False, "error": "FETCH_FAILED: gone"}
+        reply = {"results": [{"id": None, "ok": True, "output": noted}, failed]}
+    delivery = make_delivery({"output": "s3://bucket/out/"}, s3_config=config(proxy.url))
+    delivery.check()
+    proxy.fault(refusal(403, "AccessDenied"), "PUT", times=10)
+    answer = delivery.deliver(reply)
+    if as_list:
+        assert answer["results"][1] == failed
+        answer = answer["results"][0]["output"]
+    before, note = answer.pop("notes")
+    assert (before, answer) == ("before", RESULT)
+    assert "could not be written. s3://bucket/out/job-1/" in note
+    assert "permission denied" in note
+    assert SECRET not in note
+    assert noted["notes"] == ["before"]
+
+
+@pytest.mark.parametrize("reason", ["refused", "forbidden"])
+def test_a_large_result_whose_files_cannot_be_written_is_kept(
+    make_delivery, proxy, tmp_path, reason
+):
+    variables = {"SPEECH_VOLUME": str(tmp_path)}
+    if reason == "forbidden":
+        variables["SPEECH_ALLOWED_NETWORKS"] = ""
+    proxy.fault(refusal(403, "AccessDenied"), times=10)
+    large = of_size(deliver.RUN_LIMIT_BYTES + 1_000)
+    s3_config = config(proxy.url, bucketName="bucket")
+    with pytest.raises(OutputFailedError, match=r"kept .* results/job-1\.whole\.json") as caught:
+        make_delivery({}, s3_config=s3_config, **variables).deliver(large)
+    assert SECRET not in str(caught.value)
+    (kept,) = (tmp_path / "results").iterdir()
+    assert kept.name == "job-1.whole.json"
+    assert json.loads(kept.read_bytes()) == large
+
+
+def test_a_result_that_cannot_be_kept_either_is_told(make_delivery, proxy, tmp_path, caplog):
+    (tmp_path / "results").write_text("no folder")
+    proxy.fault(refusal(403, "AccessDenied"), times=10)
+    s3_config = config(proxy.url, bucketName="bucket")
+    delivery = make_delivery({}, s3_config=s3_config, SPEECH_VOLUME=str(tmp_path))
+    with pytest.raises(OutputFailedError, match="permission denied"):
+        delivery.deliver(of_size(deliver.RUN_LIMIT_BYTES + 1_000))
+    assert "is lost" in caplog.text
+
+
+def test_no_key_is_longer_than_s3_takes(make_delivery, moto, objects):
+    prefix = "p" * (places.MAX_BYTES - len("s3://bucket//"))
+    ids = ["\U0001f600" * 200, "ä" * 200, "a" * 149 + "ä", "." * 200]
+    job = {
+        "audio": [{"url": "volume://a", "id": text} for text in ids],
+        "output": f"s3://bucket/{prefix}/",
+        "formats": ["json", "textgrid"],
+    }
+    results = [{"id": i, "ok": True, "output": {**RESULT, "files": {"textgrid": "x"}}} for i in ids]
+    delivery = make_delivery(job, "é" * 5_000, s3_config=config(moto))
+    delivery.check()
+    delivery.deliver({"results": results})
+    keys = list(objects())
+    assert len(keys) == 8
+    for key in keys:
+        assert len(key.encode()) <= 1024
+        number, _, name = key.removesuffix(".json").removesuffix(".textgrid").partition("-")
+        assert ids[int(number[-1])].startswith(unquote(name, errors="strict"))
+    other = make_delivery(job, "é" * 5_001, s3_config=config(moto))
+    other.deliver({"results": results})
+    assert len(objects()) == 16
 
 
 def test_a_job_that_fits_asks_nobody(make_delivery, proxy):

@@ -1,4 +1,6 @@
 import os
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -47,3 +49,22 @@ def test_the_container_leaves_less_than_the_machine(tmp_path, monkeypatch):
     (tmp_path / "memory.current").write_text("250000000\n")
     (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 40000000\n")
     assert Device("cpu", 1, "float32").free_bytes() == 90_000_000 < unlimited
+
+
+def test_torch_counts_on_a_gpu_as_far_as_another_thread_has_imported_it(monkeypatch):
+    monkeypatch.setattr(device.gpu_memory, "free_and_total", lambda _: (60, 100))
+    torch, gpu, emptied = ModuleType("torch"), Device("cuda:0", 1, "float16"), []
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    for torch.cuda in (None, ModuleType("torch.cuda")):
+        gpu.release()
+        assert (gpu.free_bytes(), gpu.used_bytes()) == (60, 40)
+    del torch.cuda
+    gpu.release()
+    assert (gpu.free_bytes(), gpu.used_bytes()) == (60, 40)
+    torch.cuda = SimpleNamespace(
+        memory_reserved={"cuda:0": 10}.get,
+        memory_allocated={"cuda:0": 4}.get,
+        empty_cache=lambda: emptied.append(1),
+    )
+    gpu.release()
+    assert (gpu.free_bytes(), gpu.used_bytes(), emptied) == (66, 34, [1])

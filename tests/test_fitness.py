@@ -3,11 +3,13 @@
 import dataclasses
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.platform import WorkerProcess
+from volume_bootstrap.import_bundle import BundleFinder
 from volume_bootstrap.layout import Generation, read_generation
 from worker.errors import StartupError
 from worker.fitness import Fitness
@@ -49,7 +51,7 @@ def test_the_rehearsal_runs_both_networks(service, make_fitness, volume):
 def test_a_volume_that_is_gone(make_fitness, own_volume):
     fitness = make_fitness(own_volume)
     shutil.rmtree(own_volume.metadata)
-    with pytest.raises(StartupError, match=r"cannot be read: .* Attach the network volume"):
+    with pytest.raises(StartupError, match=r"Attach the network volume.* cannot be read: "):
         fitness.check_volume()
     with pytest.raises(StartupError, match="python -m volume_bootstrap setup"):
         fitness.check_models()
@@ -58,8 +60,20 @@ def test_a_volume_that_is_gone(make_fitness, own_volume):
 @pytest.mark.parametrize("name", ["no_such_package", "numpy.no_such_module", "no_such.module"])
 def test_a_package_that_is_gone(make_fitness, volume, generation, name):
     lacking = dataclasses.replace(generation, imports=(name,))
-    with pytest.raises(StartupError, match=r"no_such.* deps install --force --project demo"):
+    with pytest.raises(StartupError, match=r"deps install --force --project demo .*no_such"):
         make_fitness(volume, lacking).check_packages()
+
+
+def test_a_package_that_is_gone_and_still_in_the_bundle(make_fitness, volume, generation, tmp_path):
+    bundle = BundleFinder(tmp_path, {"greeting": ("greeting.py", 0, 1)}, -1)
+    fitness = make_fitness(volume, dataclasses.replace(generation, imports=("greeting",)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "meta_path", [bundle, *sys.meta_path])
+        (tmp_path / "greeting.py").touch()
+        fitness.check_packages()
+        (tmp_path / "greeting.py").unlink()
+        with pytest.raises(StartupError, match="no module named 'greeting'"):
+            fitness.check_packages()
 
 
 @pytest.mark.parametrize("damage", ["missing", "shorter"])
@@ -69,20 +83,42 @@ def test_a_model_that_is_not_whole(make_fitness, own_volume, damage):
         path.unlink()
     else:
         os.truncate(path, 1000)
-    with pytest.raises(StartupError, match=r"1 of \d+ files .*model\.onnx.* Repair it with"):
+    with pytest.raises(StartupError, match=r"Repair it with.* 1 of \d+ files .*model\.onnx"):
         make_fitness(own_volume).check_models()
 
 
 def test_a_disk_without_room(make_fitness, volume):
     fitness = make_fitness(volume, SPEECH_MAX_AUDIO_MB=str(10**9))
-    with pytest.raises(StartupError, match=r"MB free.* lower SPEECH_MAX_AUDIO_MB"):
+    with pytest.raises(StartupError, match=r"lower SPEECH_MAX_AUDIO_MB=10+: .* are free in "):
         fitness.check_disk()
 
 
 def test_a_device_that_fails(make_fitness, volume):
     fitness = make_fitness(volume, rehearse=lambda _: {"error": "OUT_OF_MEMORY: no room."})
-    with pytest.raises(StartupError, match=r"OUT_OF_MEMORY: no room\. .*SPEECH_DEVICE"):
+    with pytest.raises(StartupError, match=r"SPEECH_DEVICE=cpu: .* OUT_OF_MEMORY: no room\."):
         fitness.check_device()
+
+
+def test_what_to_do_reaches_the_platform_whatever_is_wrong(make_fitness, own_volume, generation):
+    """It cuts what it is told, with the name of the error's class, to 256 characters."""
+    long = "x" * 300
+    lacking = dataclasses.replace(generation, imports=(long,))
+    fitness = make_fitness(own_volume, lacking, lambda _: {"error": long})
+    for model in own_volume.models.rglob("model.onnx"):
+        model.unlink()
+    told = []
+    for check in (fitness.check_packages, fitness.check_models, fitness.check_device):
+        with pytest.raises(StartupError) as caught:
+            check()
+        told.append(f"StartupError: {caught.value}")
+    shutil.rmtree(own_volume.metadata)
+    with pytest.raises(StartupError) as caught:
+        fitness.check_volume()
+    told.append(f"StartupError: {caught.value}")
+    setup = f"setup --project demo --volume {own_volume.root}"
+    remedies = (f"--project demo --volume {own_volume.root}", setup, "SPEECH_DEVICE=cpu", setup)
+    for reason, remedy in zip(told, remedies, strict=True):
+        assert remedy in reason[:256]
 
 
 def reported(platform, worker: WorkerProcess) -> dict[str, str]:
@@ -101,7 +137,7 @@ def test_the_platform_is_told_why_a_worker_cannot_start(platform, tmp_path):
     with WorkerProcess(platform, tmp_path, tmp_path / "empty") as worker:
         told = reported(platform, worker)
         assert told["check"] == "startup"
-        assert told["reason"].startswith("StartupError: The volume ")
+        assert told["reason"].startswith("StartupError: Fill the volume with: ")
         assert "volume_bootstrap setup" in worker.log()
         assert "Traceback" not in worker.log()
 
@@ -117,7 +153,8 @@ def test_a_worker_with_a_damaged_model_takes_no_job(platform, tmp_path, own_volu
     with WorkerProcess(platform, tmp_path, own_volume.root) as worker:
         told = reported(platform, worker)
     assert told["check"] == "check_models"
-    assert "model.onnx has 1000 bytes" in told["reason"]
+    assert told["reason"].startswith("StartupError: Repair it with: ")
+    assert "model.onnx has 1000 bytes" in worker.log()
     assert platform.job(id_)["status"] == "IN_QUEUE"
 
 

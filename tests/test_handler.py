@@ -1,5 +1,6 @@
 """The entrypoint as a process: RunPod's SDK drives the real handler."""
 
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.platform import WorkerProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 JOB = {"input": {"task": "diarization", "audio": "volume://samples/sample.wav"}}
@@ -138,3 +141,20 @@ def test_run_and_status_answer(api):
     reply = post(f"{api}/status/{job['id']}", {})
     assert reply["status"] == "COMPLETED"
     assert len(reply["output"]["turns"]) > 4
+
+
+def test_whatever_fails_at_start_is_told(platform, tmp_path, own_volume):
+    """ONNX Runtime raises errors of its own: here on a model that was provisioned as nonsense."""
+    model = next(own_volume.models.glob("hub/iic/*/model.onnx"))
+    whole = model.read_bytes()
+    model.write_bytes(bytes(len(whole)))
+    digests = [hashlib.sha256(content).hexdigest() for content in (whole, model.read_bytes())]
+    for manifest in own_volume.metadata.rglob("*.json"):
+        manifest.write_text(manifest.read_text().replace(*digests))
+    with WorkerProcess(platform, tmp_path, own_volume.root) as worker:
+        assert worker.wait() == 1
+        (ping,) = platform.records("ping", worker.id)
+        (line,) = [line for line in worker.log_lines() if "traceback" in line]
+    assert ping["query"]["status"] == "unhealthy"
+    assert ping["query"]["reason"].startswith("StartupError: The worker failed while it started")
+    assert "onnxruntime" in line["traceback"]

@@ -204,6 +204,31 @@ def test_each_field_of_a_part(answer, part):
             answer({"task": "diarization", "audio": SILENCE, part: {**whole, name: value}})
 
 
+MANY = {str(n): n for n in range(700_000)}
+MASSES = {
+    "fields": MANY,
+    "fields of a part": {"audio": SILENCE, "vad": MANY},
+    "fields of an audio": {"audio": [MANY]},
+    "recordings": {"audio": ["x"] * 2_000_000},
+    "hotwords": {"audio": SILENCE, "hotwords": ["x"] * 2_000_000},
+    "formats": {"audio": SILENCE, "formats": ["x"] * 2_000_000},
+    "name": {"audio": SILENCE, "a" * 9_000_000: 0},
+}
+
+
+@pytest.mark.parametrize("mass", MASSES)
+def test_masses_cost_next_to_nothing(answer, mass):
+    started = time.process_time()
+    assert answer(MASSES[mass]) == ["INVALID_INPUT"]
+    assert time.process_time() - started < 0.5
+
+
+def test_masses_in_an_s3_config_cost_next_to_nothing(answer):
+    started = time.process_time()
+    assert answer({"audio": SILENCE}, Envelope("job", MANY)) == ["INVALID_INPUT"]
+    assert time.process_time() - started < 0.5
+
+
 def test_jobs_that_are_no_objects(answer):
     for value in (*ODD, *DEEP):
         assert answer(value) == ["INVALID_INPUT"]

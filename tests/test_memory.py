@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from worker import gpu_memory
 from worker.device import Device
-from worker.errors import CancelledError, OutOfMemoryError
+from worker.errors import CancelledError, OutOfMemoryError, StartupError
 from worker.faults import FaultWatch, is_device_fault
 from worker.memory import Memory, is_out_of_memory, requested_bytes
 
@@ -125,6 +126,23 @@ def test_a_failed_attempt_holds_no_memory_when_the_next_begins(memory):
 
 
 FAULT = RuntimeError("CUDA error: device-side assert triggered")
+
+
+def test_a_driver_that_answers_no_more_is_a_fault():
+    with pytest.raises(StartupError, match="CUDA error 700") as failed:
+        gpu_memory._check("cuMemGetInfo", 700)
+    assert is_device_fault(failed.value)
+
+
+def test_a_lack_is_told_where_the_device_does_not_say_what_is_free(monkeypatch):
+    def fails(_: int) -> tuple[int, int]:
+        gpu_memory._check("cuMemGetInfo", 700)
+        raise AssertionError
+
+    monkeypatch.setattr(gpu_memory, "free_and_total", fails)
+    memory = Memory(Device("cuda:0", 1, "float16"), lambda: None)
+    told = str(memory.lack("asr", MemoryError(), 5e6))
+    assert told.startswith("asr on cuda:0 needed 5 MB at once, and memory ran out. Send less audio")
 
 
 def test_the_second_fault_in_a_row_means_that_the_device_is_lost():

@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from volume_bootstrap.layout import ModelFile, ModelRecord, dump, read_manifest
+from worker.control import JobControl
 from worker.device import Device
 from worker.engines import whisper
 from worker.engines.session import OnnxSession
-from worker.errors import ModelNotProvisionedError, OutOfMemoryError
+from worker.errors import (
+    CancelledError,
+    ModelNotProvisionedError,
+    OutOfMemoryError,
+    StartupError,
+)
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
+from worker.planning import LOADERS
 from worker.runpod_app import start_service
 
 DEVICE = Device("cpu", 2, "float32")
@@ -37,6 +44,25 @@ class FakeDevice(Device):
 
     def release(self) -> None:
         pass
+
+
+class CountingDevice(FakeDevice):
+    """One that measures what a test says is used, and fails where it is told to."""
+
+    __slots__ = ()
+    used = 0
+    calls = 0
+    error: Exception | None = None
+
+    def used_bytes(self) -> int:
+        self.release()
+        return CountingDevice.used
+
+    def release(self) -> None:
+        error = CountingDevice.error
+        CountingDevice.calls += 1
+        if error:
+            raise error
 
 
 class Store:
@@ -88,8 +114,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def use(cache: ModelCache, alias: str, load: Loader, num_bytes: int = 40) -> list[str]:
-    with cache.lease(record(alias, num_bytes), load) as model:
+def use(
+    cache: ModelCache,
+    alias: str,
+    load: Loader,
+    num_bytes: int = 40,
+    control: JobControl | None = None,
+) -> list[str]:
+    with cache.lease(record(alias, num_bytes), load, control) as model:
         return model
 
 
@@ -131,6 +163,46 @@ def test_a_failed_load_is_raised_to_all_who_wait_and_tried_anew_by_the_next(load
     assert load.loaded == ["a"]
     load.error = None
     assert use(cache, "a", load) == ["a"]
+
+
+def test_a_job_that_has_to_end_begins_no_load_and_waits_for_none(load):
+    cache, control = fake(), JobControl()
+    load.goes_on.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(use, cache, "a", load)
+        wait_for(lambda: load.loaded == ["a"])
+        waits = pool.submit(use, cache, "a", load, control=control)
+        wait_for(lambda: sum(entry.leases for entry in cache._entries.values()) == 2)
+        control.cancel()
+        with pytest.raises(CancelledError):
+            waits.result(DEADLINE_S)
+        with pytest.raises(CancelledError):
+            use(cache, "b", load, control=control)
+        assert not first.done()
+        load.goes_on.set()
+        assert first.result(DEADLINE_S) == ["a"]
+    assert load.loaded == ["a"]
+    assert [model.leases for model in cache.describe()] == [0]
+
+
+def test_a_job_out_of_time_does_not_wait_for_a_model(make_settings, own_volume, monkeypatch):
+    path = own_volume.manifest("demo")
+    manifest = read_manifest(path)
+    defaults = {**manifest.defaults, "asr": {**manifest.defaults["asr"], "preload": False}}
+    path.write_text(dump(replace(manifest, defaults=defaults)))
+    load = Loader()
+    load.goes_on.clear()
+    load.error = ModelNotProvisionedError("damaged")
+    monkeypatch.setitem(LOADERS, "whisper", load)
+    service = start_service(make_settings(own_volume), "demo")
+    job = {"task": "asr", "audio": "volume://samples/sample.wav"}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(service.answer, job)
+        wait_for(lambda: bool(load.loaded))
+        hasty = pool.submit(service.answer, {**job, "timeout_s": 0.1})
+        assert hasty.result(DEADLINE_S / 2)["error"].startswith("TIMEOUT: ")
+        load.goes_on.set()
+        assert first.result(DEADLINE_S)["error"].startswith("MODEL_NOT_PROVISIONED: ")
 
 
 def test_what_was_used_longest_ago_goes_first(load):
@@ -182,6 +254,55 @@ def test_a_model_that_does_not_fit_says_what_it_needs(load):
     assert names(cache) == set()  # the idle one made room
     load.error = None
     assert use(cache, "a", load) == ["a"]
+
+
+@pytest.fixture
+def counting(monkeypatch) -> type[CountingDevice]:
+    """How a test tells the device what to measure."""
+    for name in ("used", "calls", "error"):
+        monkeypatch.setattr(CountingDevice, name, getattr(CountingDevice, name))
+    return CountingDevice
+
+
+def test_a_model_that_needed_a_second_try_is_measured_by_that_alone(counting):
+    cache = ModelCache(Store(), counting("cpu", 1, "float32"))
+    tries = []
+
+    def load(path: Path, _: Device) -> Path:
+        tries.append(path)
+        if len(tries) == 1:
+            counting.used -= 25  # what was idle went
+            raise MemoryError
+        counting.used += 50
+        return path
+
+    with cache.lease(record("a"), load):
+        assert [model.num_bytes for model in cache.describe()] == [50]
+
+
+def test_a_device_that_failed_once_measures_the_next_model(counting, load):
+    cache = ModelCache(Store(), counting("cpu", 1, "float32"))
+    counting.error = StartupError("the driver fails")
+    with pytest.raises(StartupError):
+        use(cache, "a", load)
+    counting.error = None
+
+    def grow(path: Path, _: Device) -> Path:
+        counting.used += 50
+        return path
+
+    with cache.lease(record("a"), grow):
+        assert [model.num_bytes for model in cache.describe()] == [50]
+
+
+def test_models_are_unloaded_in_time_after_the_device_failed_once(counting, load):
+    cache = ModelCache(Store(), counting("cpu", 1, "float32"), idle_s=0.05)
+    use(cache, "a", load)
+    loaded, counting.error = counting.calls, StartupError("the driver fails")
+    wait_for(lambda: counting.calls > loaded)
+    counting.error = None
+    use(cache, "b", load)
+    wait_for(lambda: names(cache) == set())
 
 
 def test_many_threads_get_the_model_they_ask_for(load):

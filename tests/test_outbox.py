@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.platform import Platform
 from worker import outbox as module
@@ -90,7 +93,9 @@ def test_a_result_is_kept_where_the_worker_has_to_end(platform, tmp_path):
     assert (tmp_path / "results" / f"{job}.json").exists()
 
 
-@pytest.mark.parametrize("job", ["../../x", "..", ".hidden", "a/b", "x" * 300, "a\0b", "ü"])
+@pytest.mark.parametrize(
+    "job", ["../../x", "..", ".hidden", "a/b", "x" * 300, "a\0b", "ü", "a\ud800"]
+)
 def test_no_id_leads_out_of_the_folder(platform, tmp_path, job):
     platform.misbehave("job-done", times=1, status=404)
     use(platform, job, tmp_path / "results", result)
@@ -105,6 +110,44 @@ def test_a_result_that_cannot_be_kept_is_told(platform, tmp_path, caplog):
     use(platform, "a", tmp_path / "results", result)
     assert "is lost" in caplog.text
     assert "HTTP 404" in caplog.text
+
+
+def test_a_redirect_is_no_delivery(tmp_path, hasty):
+    calls = []
+
+    async def answer(request: web.Request) -> web.Response:
+        calls.append(request.method)
+        if request.path == "/login":
+            return web.Response()
+        raise web.HTTPFound("/login")
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{_:.*}", answer)
+        async with TestServer(app) as server, aiohttp.ClientSession() as session:
+            address = f"{server.make_url('/done')}/$ID?gpu=x"
+            await result(Outbox(session, Addresses(address, address), "a", tmp_path / "results"))
+
+    asyncio.run(run())
+    assert set(calls) == {"POST"}
+    assert (tmp_path / "results" / "a.json").exists()
+
+
+def test_a_platform_that_does_not_answer_is_not_waited_for_longer_than_the_patience(
+    platform, tmp_path, hasty
+):
+    job = platform.submit({})
+    platform.misbehave("job-stream", times=100, status=200, delay_s=20)
+    platform.misbehave("job-done", times=100, status=200, delay_s=20)
+
+    async def stream(outbox: Outbox) -> None:
+        await outbox.part({"turns": []})
+        await result(outbox)
+
+    began = time.monotonic()
+    use(platform, job, tmp_path / "results", stream)
+    assert time.monotonic() - began < 15
+    assert (tmp_path / "results" / f"{job}.json").exists()
 
 
 def test_progress_is_posted_once(platform, tmp_path, caplog):

@@ -1,15 +1,21 @@
+from collections.abc import Callable
+
 import pytest
 
 from tests import networks
 from worker.audio import decode
 from worker.control import JobControl
+from worker.device import Device
+from worker.diarization import pipeline
 from worker.diarization.clustering import SpeakerBounds
 from worker.diarization.pipeline import DiarizationOptions, Diarizer
 from worker.engines.vad import VadOptions
 from worker.errors import CancelledError
+from worker.memory import Memory
 from worker.segments import Turn
 from worker.telemetry import Stopwatch
 
+MEMORY = Memory(Device("cpu", 2, "float32"), lambda: None)
 SAMPLE_TURNS = [
     Turn(6.47, 8.13, 0),
     Turn(8.13, 9.98, 1),
@@ -24,7 +30,7 @@ SAMPLE_TURNS = [
 
 @pytest.fixture(scope="module")
 def diarizer(volume) -> Diarizer:
-    return Diarizer(networks.embedding(volume))
+    return Diarizer(networks.embedding(volume), MEMORY)
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +80,31 @@ def test_a_cancelled_job_ends_at_its_next_step(diarizer, waveform, segments, ste
     with pytest.raises(CancelledError):
         diarizer(waveform, segments, DiarizationOptions(), Stopwatch(), control)
     assert reports[-1] == step
+
+
+def second_time(function: Callable[..., object]) -> Callable[..., object]:
+    """Let a function have no memory at first."""
+    outcomes = iter([MemoryError()])
+
+    def work(*arguments: object) -> object:
+        for error in outcomes:
+            raise error
+        return function(*arguments)
+
+    return work
+
+
+def test_only_the_stage_that_memory_ends_in_is_tried_again(volume, waveform, segments, monkeypatch):
+    batch_windows = []
+
+    def embed(*arguments: object) -> object:
+        batch_windows.append(arguments[-1])
+        return networks.embedding(volume)(*arguments)
+
+    job = waveform, segments, DiarizationOptions(), Stopwatch(), JobControl()
+    with monkeypatch.context() as scarce:
+        scarce.setattr(pipeline, "find_centroids", second_time(pipeline.find_centroids))
+        assert Diarizer(embed, MEMORY)(*job) == SAMPLE_TURNS
+    assert batch_windows == [8]
+    assert Diarizer(second_time(embed), MEMORY)(*job) == SAMPLE_TURNS
+    assert batch_windows == [8, 4]

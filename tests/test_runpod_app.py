@@ -158,6 +158,39 @@ def test_a_thread_that_ignores_its_cancellation_is_wedged():
     assert runner.wedged
 
 
+def test_a_wedged_worker_stays_so_when_other_jobs_end():
+    service, other = Hangs(), Hangs()
+    runner = JobRunner(service, 2, FOR_EVER_S, wedged_s=0.5)
+
+    async def cancel() -> None:
+        first = asyncio.create_task(runner.handle(JOB))
+        await asyncio.sleep(0.1)
+        runner._service = other
+        second = asyncio.create_task(runner.handle({"id": "b", "input": 1}))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        await asyncio.sleep(0.3)
+        second.cancel()  # is waited for while the first is given up
+        await asyncio.wait({first})
+        other.released.set()
+        await asyncio.wait({second})
+
+    asyncio.run(cancel())
+    service.released.set()
+    assert runner.wedged
+
+
+def test_a_job_whose_parts_cannot_be_posted_is_ended():
+    class Refuses(Told):
+        async def part(self, part: dict) -> None:
+            raise ValueError("it does not serialise")
+
+    service = Steps(600)
+    with pytest.raises(ValueError, match="serialise"):
+        asyncio.run(JobRunner(service, 1, FOR_EVER_S).handle(JOB, Refuses()))
+    assert service.ended.is_set()
+
+
 def test_as_many_jobs_work_at_once_as_are_taken():
     meeting = threading.Barrier(8)
 

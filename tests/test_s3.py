@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,12 @@ from worker.errors import (
 )
 from worker.s3_account import Account
 from worker.schema import parse_s3_config
+from worker.service import Envelope
 from worker.settings import Settings
 
 SECRET = "a/very+secret"
+SECRETS = (SECRET, "JOBKEY", "OURKEY", "OWNKEY", "own-secret", "own-token")
+FILES = Path("/proc/self/fd")
 NOWHERE = Path("/proc/none")
 LARGE = os.urandom(2 * s3.PART_BYTES + 5)
 """Three parts."""
@@ -73,9 +77,10 @@ def settings_of(tmp_path: Path, **variables: str) -> Settings:
     return Settings.from_environment({"SPEECH_VOLUME": str(tmp_path), **networks, **variables})
 
 
-def ours(url: str, tmp_path: Path) -> Account:
-    keys = {"BUCKET_ACCESS_KEY_ID": "KEY", "BUCKET_SECRET_ACCESS_KEY": SECRET}
-    return s3_account.of_settings(settings_of(tmp_path, BUCKET_ENDPOINT_URL=url, **keys))
+def ours(url: str, tmp_path: Path, **variables: str) -> Account:
+    keys = {"BUCKET_ACCESS_KEY_ID": "OURKEY", "BUCKET_SECRET_ACCESS_KEY": SECRET}
+    settings = settings_of(tmp_path, BUCKET_ENDPOINT_URL=url, **keys, **variables)
+    return s3_account.of_settings(settings)
 
 
 def of_job(url: str) -> Account:
@@ -101,7 +106,7 @@ def fails(open_bucket, account, message: str, *, kind=FetchFailedError, bucket="
             opened.download("some/key", target, 10_000)
     told = str(caught.value)
     assert len(told) < 500
-    assert not [s for s in (SECRET, "KEY", "own-secret", "own-token") if s in told.split()]
+    assert not [word for word in SECRETS if word in told]
     assert not target.exists()
 
 
@@ -170,6 +175,41 @@ def test_an_object_that_is_not_what_it_was_said_to_be(open_bucket, proxy, store,
     fails(open_bucket, of_job(proxy.url), "UnexpectedAnswerError", target=target, limit_s=5.0)
 
 
+@pytest.mark.parametrize("total", ["x", "8", "10000000000000000"])
+def test_an_object_that_changes_its_size_ends(open_bucket, proxy, tmp_path, total):
+    proxy.fault(s3_server.break_off, "GET")
+    part = {"Content_Length": "7", "Content_Range": f"bytes 0-6/{total}"}
+    proxy.fault(s3_server.answer(206, b"content", **part), "GET", 10)
+    target = tmp_path / "read"
+    fails(open_bucket, of_job(proxy.url), "UnexpectedAnswerError", target=target, limit_s=5.0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        s3_server.answer(200, b"content", Connection="close"),
+        s3_server.answer(206, b"c", Content_Length="1", Last_Modified="garbage"),
+        s3_server.answer(206, b"c", Content_Length="1", Content_Range="bytes 0-0/many"),
+    ],
+    ids=["no length", "no date", "no size"],
+)
+def test_a_malformed_object_is_told(open_bucket, proxy, tmp_path, fault):
+    proxy.fault(fault, times=10)
+    fails(open_bucket, of_job(proxy.url), "not S3", target=tmp_path / "read")
+
+
+def test_malformed_answers_to_uploads_are_told(open_bucket, proxy):
+    nothing = s3_server.answer(200, Content_Length="0")
+    with open_bucket(of_job(proxy.url)) as opened:
+        proxy.fault(nothing, "POST", 10)
+        with pytest.raises(FetchFailedError, match="not S3"):
+            opened.check("key")
+        proxy.reset()
+        proxy.fault(nothing, "PUT", 10)
+        with pytest.raises(FetchFailedError, match="not S3"):
+            opened.upload("key", LARGE, "text/plain")
+
+
 @pytest.mark.parametrize("fault", [refusal(503, "SlowDown"), s3_server.hang_up])
 @pytest.mark.parametrize("content", [b"content", LARGE], ids=["small", "parts"])
 def test_writing_is_tried_again(open_bucket, proxy, store, tmp_path, fault, content):
@@ -190,7 +230,7 @@ def test_what_stays_is_told(open_bucket, proxy):
     [
         (403, "InvalidAccessKeyId", "credentials were refused .*Check s3Config.accessId"),
         (403, "SignatureDoesNotMatch", "credentials were refused .*Check s3Config.accessId"),
-        (403, "AccessDenied", "permission denied .*Allow .*s3:GetObject"),
+        (403, "AccessDenied", "permission denied .*no such object.*s3:ListBucket.*s3:GetObject"),
         (301, "PermanentRedirect", "another endpoint"),
         (418, "Teapot", "refused with 418 Teapot"),
     ],
@@ -249,7 +289,8 @@ def test_a_jobs_endpoint_sees_nothing_of_ours(open_bucket, proxy):
 )
 def test_a_jobs_endpoint_passes_the_guard(open_bucket, proxy, host):
     account = of_job(f"http://{host}:{proxy.port}")
-    fails(open_bucket, account, "private", kind=ForbiddenUrlError, SPEECH_ALLOWED_NETWORKS="")
+    told = "S3 endpoints must have a public one"
+    fails(open_bucket, account, told, kind=ForbiddenUrlError, SPEECH_ALLOWED_NETWORKS="")
     assert not proxy.seen
 
 
@@ -329,9 +370,30 @@ def test_an_endpoint_may_hold_the_bucket(open_bucket, moto, store, tmp_path, nam
     assert store.get_object(Bucket="bucket", Key="virtual/key")["Body"].read() == b"content"
 
 
+@pytest.mark.parametrize("origin", ["ours", "job"])
+@pytest.mark.parametrize(
+    "host", ["results.s3.eu-west-1.amazonaws.com", "a.b.oss-cn-x.aliyuncs.com"]
+)
+def test_the_endpoint_of_another_bucket_is_refused(open_bucket, tmp_path, host, origin):
+    url = f"https://{host}"
+    account = ours(url, tmp_path) if origin == "ours" else of_job(url)
+    other = host.partition(".s3")[0].partition(".oss")[0]
+    fails(open_bucket, account, f"s3://calls: the endpoint is that of .*'{other}'", bucket="calls")
+
+
+def test_a_private_endpoint_of_aws_holds_no_bucket(open_bucket):
+    url = "https://bucket.vpce-1a2b-3c4d.s3.us-east-1.vpce.amazonaws.com"
+    with open_bucket(of_job(url), "calls") as opened:
+        assert opened.link("key").startswith(f"{url}/calls/key?")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "region"),
     [
+        ("https://s3.dualstack.us-west-2.amazonaws.com", "us-west-2"),
+        ("https://s3-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("https://s3-fips.dualstack.us-east-2.amazonaws.com", "us-east-2"),
+        ("https://bucket.s3-eu-west-3.amazonaws.com", "eu-west-3"),
         ("https://s3api-eu-ro-1.runpod.io/", "EU-RO-1"),
         ("https://s3.eu-central-1.amazonaws.com", "eu-central-1"),
         ("https://s3.us-west-004.backblazeb2.com", "us-west-004"),
@@ -341,6 +403,18 @@ def test_an_endpoint_may_hold_the_bucket(open_bucket, moto, store, tmp_path, nam
 )
 def test_the_region_is_in_the_endpoint(endpoint, region):
     assert of_job(endpoint).region == region
+
+
+def test_a_region_that_is_set_goes_before_the_endpoints_name(tmp_path):
+    def region(url: str) -> str:
+        return ours(url, tmp_path, AWS_DEFAULT_REGION="auto").region
+
+    assert region("https://s3.eu-central-1.example.com") == "auto"
+    # That of RunPod's volumes cannot be another.
+    assert region("https://s3api-eu-ro-1.runpod.io") == "EU-RO-1"
+    aws = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "auto"}
+    settings = settings_of(tmp_path, AWS_ENDPOINT_URL="https://s3.eu-central-1.example.com", **aws)
+    assert s3_account.of_settings(settings).region == "auto"
 
 
 def test_links_are_plain_where_the_endpoint_takes_no_others(open_bucket):
@@ -442,7 +516,7 @@ def test_a_cancelled_download_leaves_no_file(open_bucket, proxy, store, tmp_path
             return handler.forward(b"")
         seen.append(handler.path)
         control.cancel()
-        return s3_server.drip(handler)
+        return s3_server.drip(handler, **{"Content-Range": f"bytes 0-999999/{len(LARGE)}"})
 
     proxy.fault(stall, "GET", 2)
     with open_bucket(of_job(proxy.url), control=control) as opened:  # noqa: SIM117
@@ -452,25 +526,70 @@ def test_a_cancelled_download_leaves_no_file(open_bucket, proxy, store, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_secret_is_logged(open_bucket, proxy, caplog):
+def test_nothing_secret_is_logged(service, proxy, caplog):
     caplog.set_level(logging.DEBUG, logger="worker")
     proxy.fault(refusal(403, "SignatureDoesNotMatch"))
-    fails(open_bucket, of_job(proxy.url), "credentials were refused")
-    assert SECRET not in caplog.text
+    config = {"accessId": "JOBKEY", "accessSecret": SECRET, "endpointUrl": proxy.url}
+    reply = service.answer({"audio": "s3://bucket/some/key"}, None, Envelope("job", config))
+    for told in reply["error"], caplog.text:
+        assert "credentials were refused" in told
+        assert not [word for word in SECRETS if word in told]
+
+
+def test_an_answer_that_is_the_connections_last_holds_no_job(open_bucket, proxy, tmp_path):
+    proxy.fault(partial(s3_server.drip, Connection="close"), times=100)
+    started = time.monotonic()
+    with open_bucket(of_job(proxy.url), limit_s=0.5) as opened:  # noqa: SIM117
+        with pytest.raises(FetchFailedError, match="took more than"):
+            opened.download("key", tmp_path / "read", 10**9)
+    assert time.monotonic() - started < s3.LEAVE_S
+
+
+def test_a_name_that_nobody_resolves_holds_no_job(open_bucket, proxy, monkeypatch):
+    monkeypatch.setattr(s3, "LEAVE_S", 0.2)
+    monkeypatch.setattr(s3, "END_S", 0.1)
+    answered, real = threading.Event(), socket.getaddrinfo
+
+    def resolve(*arguments, **options):
+        answered.wait(20)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with open_bucket(of_job(proxy.url), limit_s=0.3) as opened:  # noqa: SIM117
+        with pytest.raises(FetchFailedError, match="took more than"):
+            opened.check("key")
+    left = [t for t in threading.enumerate() if t.name.startswith("s3")]
+    assert left
+    answered.set()
+    for thread in left:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert not proxy.seen
+
+
+def num_open(at_most: int) -> int:
+    """How many descriptors are open, once there are so few, or after ten seconds."""
+    deadline = time.monotonic() + 10
+    while (found := len(list(FILES.iterdir()))) > at_most and time.monotonic() < deadline:
+        time.sleep(0.05)  # the proxy's side of them
+    return found
 
 
 def test_no_connection_is_left(open_bucket, proxy):
-    def num_open() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    before = num_open()
+    before = len(list(FILES.iterdir()))
     for _ in range(5):
         with open_bucket(of_job(proxy.url)) as opened:
             opened.check("key")
-    deadline = time.monotonic() + 10
-    while num_open() > before + 1 and time.monotonic() < deadline:
-        time.sleep(0.05)  # the proxy's side of them
-    assert num_open() <= before + 1
+    assert num_open(before + 1) <= before + 1
+
+
+def test_connections_that_ended_are_not_kept(open_bucket, proxy):
+    with open_bucket(of_job(proxy.url)) as opened:
+        before = len(list(FILES.iterdir()))
+        for index in range(20):
+            proxy.fault(s3_server.hang_up, "PUT")
+            opened.upload(f"many/{index}", b"content", "text/plain")
+        assert num_open(before + s3.CONNECTIONS) <= before + s3.CONNECTIONS
 
 
 def test_failures_are_of_the_class_that_is_asked_for(tmp_path, moto):

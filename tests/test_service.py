@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import logging
 import struct
 import tempfile
 import wave
@@ -17,6 +18,9 @@ from tests.media_server import MediaServer
 from volume_bootstrap.layout import dump, read_manifest
 from worker.audio import decode
 from worker.control import JobControl
+from worker.device import choose
+from worker.errors import FetchFailedError
+from worker.model_store import ModelStore
 from worker.runpod_app import start_service
 from worker.service import Service
 from worker.telemetry import set_up_logging
@@ -116,6 +120,16 @@ def test_the_reply_is_as_documented(service):
     assert reply["files"]["rttm"].count("SPEAKER call_7 1 ") == len(reply["turns"])
     starts = [turn["start"] for turn in reply["turns"]]
     assert starts == sorted(starts)
+
+
+def test_a_list_counts_the_load_of_its_models_once(make_settings):
+    settings = make_settings()
+    cold = Service(settings, ModelStore(settings.layout, "demo"), choose("cpu", 2))
+    results = ask(cold, ["volume://samples/none.wav", SAMPLE, SAMPLE])["results"]
+    loads = [result["output"]["timings"]["load"] for result in results if result["ok"]]
+    assert len(loads) == 2
+    assert loads[0] > 0
+    assert loads[1] == 0
 
 
 def test_two_runs_are_equal(service):
@@ -343,7 +357,8 @@ def test_a_shift_longer_than_the_window_is_refused(service):
 
 def test_a_bug_is_an_internal_error_whose_log_line_has_the_reference(service, monkeypatch, capsys):
     monkeypatch.setattr(service, "_planner", None)
-    set_up_logging("INFO")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    set_up_logging("WARNING")
     error = ask(service, SAMPLE)["error"]
     assert error.startswith("INTERNAL: ")
     assert "NoneType" not in error
@@ -351,6 +366,17 @@ def test_a_bug_is_an_internal_error_whose_log_line_has_the_reference(service, mo
     (line,) = [line for line in lines if "traceback" in line]
     assert line["message"].removeprefix("internal error ") in error
     assert "AttributeError" in line["traceback"]
+
+
+def test_an_error_that_does_not_serialise_is_answered(service, monkeypatch):
+    """Whoever posts it says so; the service never raises."""
+
+    def fail(*_: object) -> None:
+        raise FetchFailedError("\ud800")
+
+    monkeypatch.setattr(service, "_work", fail)
+    reply = service.answer({"task": "diarization", "audio": SAMPLE})
+    assert reply == {"error": "FETCH_FAILED: \ud800"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.conftest import VOLUME
 from tests.test_bootstrap_dependencies import active, install, lock, tiny, volume, wheels
 from tests.wheels import ROOT, make_wheel
 from volume_bootstrap import import_bundle
+from volume_bootstrap.import_bundle import IDENTITY
 from volume_bootstrap.integrity import damaged_packages
 
 __all__ = ["lock", "volume", "wheels"]  # fixtures
@@ -110,7 +112,9 @@ def test_modules_look_as_without_it(volume, folder):
     assert str(folder / "greeting" / "words.py") in without
 
 
-@pytest.mark.parametrize("change", ["generation", "magic", "format", "shorter", "garbage", "list"])
+@pytest.mark.parametrize(
+    "change", [*IDENTITY, "modules", "libraries", "shorter", "garbage", "list"]
+)
 def test_one_that_does_not_fit_serves_nothing_and_says_so(volume, folder, change):
     path = folder / import_bundle.NAME
     line, _, code = path.read_bytes().partition(b"\n")
@@ -119,10 +123,32 @@ def test_one_that_does_not_fit_serves_nothing_and_says_so(volume, folder, change
     elif change in {"garbage", "list"}:
         path.write_bytes({"garbage": b"\x00\xff\n", "list": b"[]\n"}[change] + code)
     else:
-        path.write_bytes(json.dumps(json.loads(line) | {change: "other"}).encode() + b"\n" + code)
+        path.write_bytes(json.dumps(json.loads(line) | {change: None}).encode() + b"\n" + code)
     printed = run(OPENS, volume)
     assert "words.cpython" in printed
     assert "serves no imports, which takes longer" in printed
+
+
+def test_a_module_without_a_source_is_left_to_python(tmp_path):
+    source = tmp_path / "secret.py"
+    source.write_text("word = 'said'\n")
+    py_compile.compile(str(source), cfile=str(tmp_path / "secret.pyc"))
+    source.unlink()
+    path = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+    command = [sys.executable, "-c", f"{path}; import secret\n{import_bundle.LIST_PROGRAM}"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    import_bundle.write(tmp_path, "g", listed.stdout)
+    program = f"""
+{path}
+from pathlib import Path
+from volume_bootstrap.import_bundle import install
+print(install(Path({str(tmp_path)!r}), "g"))
+import secret
+print(secret.word)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\nsaid\n"
 
 
 def test_libraries_come_from_where_they_lie():

@@ -19,7 +19,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    ExtensionFileLoader,
+    ModuleSpec,
+    PathFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
 from types import ModuleType
 
@@ -89,9 +95,11 @@ def _inside(folder: Path, paths: Mapping[str, str]) -> dict[str, str]:
 
 
 def _bytecode(folder: Path, path: str) -> bytes | None:
-    """A module's ``.pyc``; empty for a library, none where it has none."""
-    if not path.endswith(".py"):
+    """The ``.pyc`` of a module's source; empty for a library, none where there is neither."""
+    if path.endswith(tuple(EXTENSION_SUFFIXES)):
         return b""
+    if not path.endswith(".py"):
+        return None
     compiled = Path(importlib.util.cache_from_source(folder / path))
     return compiled.read_bytes() if compiled.is_file() else None
 
@@ -119,17 +127,20 @@ def install(folder: Path, generation: str) -> bool:
             expected = (FORMAT, generation, importlib.util.MAGIC_NUMBER.hex(), size - start)
             if tuple(index[name] for name in IDENTITY) != expected:
                 raise ValueError("it is of another generation or Python")  # noqa: TRY301
+            modules = {
+                name: (path, start + at, n) for name, (path, at, n) in index["modules"].items()
+            }
+            libraries = [folder / path for path in index["libraries"]]
             descriptor = os.dup(file.fileno())
     except FileNotFoundError:  # a generation of an older provisioner
         return False
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("%s serves no imports, which takes longer: %s", folder / NAME, error)
         return False
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-    modules = {name: (path, start + at, n) for name, (path, at, n) in index["modules"].items()}
     finder = BundleFinder(folder, modules, descriptor)
     sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)
-    read_ahead(folder / path for path in index["libraries"])
+    read_ahead(libraries)
     return True
 
 

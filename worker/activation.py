@@ -37,13 +37,12 @@ def choose_project(volume: Volume, wanted: str | None) -> str:
     held = ", ".join(found) or "none"
     if wanted is None and found:
         raise StartupError(
-            f"SPEECH_PROJECT is not set and the volume {volume.root} holds several projects: "
-            f"{held}. Set SPEECH_PROJECT to one of them."
+            f"Set SPEECH_PROJECT to one of the projects on the volume {volume.root}: {held}."
         )
     raise StartupError(
-        f"The volume {volume.root} holds no project {wanted or ''} for Python {volume.python}; "
-        f"it holds: {held}. Fill it with: "
-        f"python -m volume_bootstrap setup --project {wanted or 'NAME'} --volume {volume.root}"
+        f"Fill the volume with: python -m volume_bootstrap setup --project {wanted or 'NAME'} "
+        f"--volume {volume.root}. It holds no project {wanted or ''} for Python {volume.python}; "
+        f"it holds: {held}."
     )
 
 
@@ -56,23 +55,26 @@ def activate(volume: Volume, project: str) -> Generation:
         There is no generation, or it was built for another Python or another image.
     """
     folder = volume.pointer(project).resolve()
-    remedy = f"Run: python -m volume_bootstrap setup --project {project} --volume {volume.root}"
+    # The platform is told the first 256 characters, so messages say first what to do.
+    setup = f"run: python -m volume_bootstrap setup --project {project} --volume {volume.root}"
     try:
         generation = read_generation(folder / "generation.json")
     except LayoutError as error:
-        raise StartupError(f"No usable dependencies on the volume: {error} {remedy}") from error
+        raise StartupError(
+            f"To mend the volume, {setup}. It has no usable dependencies: {error}"
+        ) from error
     abi = sysconfig.get_config_var("SOABI")
     if (generation.python, generation.abi) != (running_python(), abi):
         raise StartupError(
-            f"The dependencies in {folder} are built for Python {generation.python} "
-            f"({generation.abi}), this is {running_python()} ({abi}). {remedy} with this Python."
+            f"With this Python, {running_python()} ({abi}), {setup}. The dependencies in {folder} "
+            f"are built for Python {generation.python} ({generation.abi})."
         )
     for name, resolved in generation.image_packages.items():
         installed = _installed_version(name)
         if installed != resolved:
             raise StartupError(
-                f"The dependencies in {folder} need {name} {resolved} from the image, which has "
-                f"{installed or 'none'}. {remedy} with the requirements of this image."
+                f"With the requirements of this image, {setup}. The dependencies in {folder} need "
+                f"{name} {resolved} from the image, which has {installed or 'none'}."
             )
     prepend(folder)
     import_bundle.install(folder, generation.id)

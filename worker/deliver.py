@@ -3,19 +3,24 @@
 Keys hold the job's id: a job that is delivered twice writes the same objects twice.
 """
 
+import hashlib
+import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from worker import s3, s3_account
 from worker.control import JobControl
-from worker.errors import OutputFailedError, OutputTooLargeError
+from worker.errors import ForbiddenUrlError, OutputFailedError, OutputTooLargeError, WorkerError
+from worker.keep import keep
 from worker.parts import serialise
+from worker.places import Place
 from worker.replies import Reply
 from worker.s3_account import HOW_TO_SET_UP, Account
 from worker.schema import JobRequest, parse_s3_config
 from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 RUN_LIMIT_BYTES = 9_500_000
 """For `/run`. The platform takes 10 MB with what it wraps around, and loses what is larger."""
@@ -25,27 +30,13 @@ RUNSYNC_IDS = "sync-"
 """How the platform begins the ids of `/runsync`."""
 UPLOAD_LIMIT_S = 600.0
 """For all files of a job."""
-MAX_NAME = 150
-"""Characters of a recording's id in a key, which S3 limits to 1,024 bytes."""
+MAX_PART = 150
+"""Bytes of a job's or a recording's id in a key, which S3 limits to 1,024 with its prefix."""
 
 SUMMARY = ("task", "audio", "speakers", "language", "notes", "models", "timings")
 """What an answer keeps beside the links to its files."""
 CONTENT_TYPES = {"json": "application/json", "vtt": "text/vtt; charset=utf-8"}
 PLAIN = "text/plain; charset=utf-8"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where files go: objects of a bucket whose keys begin with a prefix."""
-
-    bucket: str
-    prefix: str
-
-    @classmethod
-    def parse(cls, url: str) -> "Place":
-        """Split ``s3://bucket/prefix/``."""
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        return cls(bucket, prefix)
 
 
 class Delivery:
@@ -73,11 +64,17 @@ class Delivery:
         self._request = request
         self._settings = settings
         self._control = control
-        self._folder = f"{_key_part(job_id or uuid.uuid4().hex)}/"
+        self._job_id = job_id or uuid.uuid4().hex
+        folder = _key_part(self._job_id)
+        if len(folder) > MAX_PART:  # cut, two jobs could have the same
+            folder = hashlib.sha256(folder.encode()).hexdigest()
+        self._folder = f"{folder}/"
         is_sync = (job_id or "").startswith(RUNSYNC_IDS)
         self._limit_bytes = RUNSYNC_LIMIT_BYTES if is_sync else RUN_LIMIT_BYTES
         self.account: Account | None
         """For audio of `s3://`, too."""
+        self.num_bytes = 0
+        """Of the answer that `deliver` has made."""
         if s3_config is None:
             self.account = s3_account.of_settings(settings)
         else:
@@ -102,10 +99,12 @@ class Delivery:
     def deliver(self, reply: Reply) -> Reply:
         """Make the answer: the reply as it is, or a summary with links to its files.
 
+        A reply whose files cannot be written goes as it is, with a note, where it fits.
+
         Raises
         ------
         OutputFailedError
-            The files could not be written.
+            The files could not be written; the message says where on the volume the reply is kept.
         OutputTooLargeError
             The reply is larger than the platform takes, and there is no other place for it.
         ValueError, TypeError
@@ -117,19 +116,40 @@ class Delivery:
         place = None
         if self._request.output is not None:
             place = Place.parse(self._request.output)
-        elif len(serialise(reply)) > self._limit_bytes:
+        elif (size := len(serialise(reply))) > self._limit_bytes:
             # An answer holds the JSON, whatever the formats.
             place, formats = self._spare_place(), (*formats, "json")
         if place:
-            reply = self._upload(reply, place, frozenset(formats))
-        if (size := len(serialise(reply))) > self._limit_bytes:
+            try:
+                reply = self._upload(reply, place, frozenset(formats))
+            except (OutputFailedError, ForbiddenUrlError) as error:
+                reply = self._without_files(reply, error)
+            size = len(serialise(reply))
+        if size > self._limit_bytes:
             raise OutputTooLargeError(
                 f"The result has {size / 1e6:.1f} MB; an answer takes {self._limit_bytes / 1e6:g} "
                 "MB. Name `output` (s3://bucket/prefix/) in the job, or set SPEECH_OUTPUT on the "
                 "endpoint, with the keys for it; or ask for less: coarser `timestamps`, fewer "
                 "`formats`, fewer or shorter recordings in a job."
             )
+        self.num_bytes = size
         return reply
+
+    def _without_files(self, reply: Reply, error: WorkerError) -> Reply:
+        """What is answered where S3 failed: nothing that was paid for is thrown away."""
+        logger.warning("the files cannot be written: %s", error)
+        noted = _noted(reply, f"The files could not be written. {error}")
+        if len(serialise(noted)) <= self._limit_bytes:
+            return noted
+        try:
+            # Apart from what worker/outbox.py may have to keep of the same job.
+            path = keep(self._settings.layout.results, f"{self._job_id}.whole", serialise(reply))
+        except OSError as failure:
+            logger.error("the result cannot be kept, and is lost: %s", failure.strerror)  # noqa: TRY400
+            raise error from failure
+        raise OutputFailedError(
+            f"{error} The result is kept on the worker's volume, as results/{path.name}."
+        ) from error
 
     def _spare_place(self) -> Place | None:
         """Where a result goes that is too large for an answer."""
@@ -185,8 +205,24 @@ def _summary(
     return {key: result[key] for key in SUMMARY if key in result} | {"files": links}
 
 
-def _name(recording_id: str | None) -> str | None:
-    return recording_id and _key_part(recording_id)[:MAX_NAME]
+def _noted(reply: Reply, note: str) -> Reply:
+    """Add a note, to each recording of a list."""
+    if "results" not in reply:
+        return {**reply, "notes": [*reply.get("notes", []), note]}
+    return {
+        "results": [
+            {**entry, "output": _noted(entry["output"], note)} if entry["ok"] else entry
+            for entry in reply["results"]
+        ]
+    }
+
+
+def _name(recording_id: str | None) -> str:
+    """A recording's id as part of a key, cut between two characters."""
+    text = (recording_id or "")[:MAX_PART]
+    while len(part := _key_part(text)) > MAX_PART:
+        text = text[:-1]
+    return part
 
 
 def _key_part(text: str) -> str:

@@ -9,7 +9,7 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from worker import gpu_memory
 from worker.errors import StartupError
@@ -66,12 +66,11 @@ class Device:
     def release(self) -> None:
         """Give back what the libraries hold of models that are gone."""
         gc.collect()
-        torch = sys.modules.get("torch")
         if self.name == "cpu":
             # The C library keeps what was freed: 120 MB after nine small models came and went.
             ctypes.CDLL(None).malloc_trim(0)
-        elif torch:
-            torch.cuda.empty_cache()
+        elif cuda := _torch_cuda():
+            cuda.empty_cache()
 
     @property
     def _index(self) -> int:
@@ -79,10 +78,16 @@ class Device:
 
     def _spare_bytes(self) -> int:
         """What torch, where it is loaded, holds of the GPU and does not use."""
-        torch = sys.modules.get("torch")
-        if torch is None:
+        cuda = _torch_cuda()
+        if cuda is None:
             return 0
-        return int(torch.cuda.memory_reserved(self.name) - torch.cuda.memory_allocated(self.name))
+        return int(cuda.memory_reserved(self.name) - cuda.memory_allocated(self.name))
+
+
+def _torch_cuda() -> Any:  # noqa: ANN401 - its package is heavy
+    """Return torch's part for GPUs, or None where torch is not loaded, or not yet to that part."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return cuda if hasattr(cuda, "memory_reserved") else None
 
 
 def _meminfo(name: str) -> int:
@@ -93,7 +98,7 @@ def _meminfo(name: str) -> int:
 
 
 def _cgroup_limit() -> int:
-    """What the container may use in all."""
+    """What the container may use in all; of control groups, only version 2 is asked."""
     try:
         limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
     except FileNotFoundError:  # no control group of version 2 is mounted here

@@ -18,6 +18,7 @@ from worker.errors import (
 from worker.guard import Guard
 from worker.naming import describe_source
 from worker.net import DownloadLimits, download, too_large
+from worker.places import BUCKET
 from worker.s3_account import HOW_TO_SET_UP, Account
 from worker.settings import Settings
 
@@ -25,7 +26,6 @@ SCHEMES = (
     "https://…, http://…, s3://bucket/key, volume://path/under/the/volume and "
     "data:audio/wav;base64,…"
 )
-BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 INTERNAL_FOLDERS = frozenset({".cache", ".metadata", "models", "python-deps", "results"})
 """Folders at the top of the volume that are the worker's own (volume_bootstrap/layout.py)."""
 HTML_STARTS = (b"<!doctype html", b"<html")
@@ -176,7 +176,7 @@ def _read_object(
 ) -> None:
     """Write what an object of S3 holds."""
     bucket, _, key = rest.removeprefix("//").partition("/")
-    if not rest.startswith("//") or not BUCKET.fullmatch(bucket) or not key or key.endswith("/"):
+    if not re.fullmatch(rf"//{BUCKET}/.*[^/]", rest, re.DOTALL):
         raise InvalidInputError(
             f"{describe_source(source)} is not an object of S3. Write s3://bucket/key."
         )

@@ -1,8 +1,8 @@
 """What must be right before the first job is taken, and how the platform is told what is not.
 
 The SDK runs the checks: one that raises makes the worker report itself as unhealthy, with the name
-of the check and what it raised, and end. The SDK's own checks, which call public addresses and want
-torch, stay off (handler.py).
+of the check and the first 256 characters of what it raised, and end; so messages say first what to
+do. The SDK's own checks, which call public addresses and want torch, stay off (handler.py).
 """
 
 import asyncio
@@ -75,8 +75,8 @@ class Fitness:
             manifest_of(self._volume, self._store.project)
         except LayoutError as error:
             raise StartupError(
-                f"The volume {self._volume.root} cannot be read: {error} Attach the network volume "
-                f"to the endpoint. {self._store.remedy}"
+                f"Attach the network volume to the endpoint. {self._store.remedy}. The volume "
+                f"cannot be read: {error}"
             ) from error
 
     def check_packages(self) -> None:
@@ -86,7 +86,8 @@ class Fitness:
                 found = importlib.util.find_spec(name)
             except ImportError as error:
                 raise not_importable(error, self._settings, self._store.project) from error
-            if found is None:
+            # The bundle of imports finds a module without a look at its file.
+            if found is None or (found.has_location and not Path(str(found.origin)).exists()):
                 missing = ImportError(f"no module named {name!r}")
                 raise not_importable(missing, self._settings, self._store.project)
 
@@ -106,8 +107,8 @@ class Fitness:
             ]
         if wrong:
             raise StartupError(
-                f"{len(wrong)} of {len(files)} files of models are not as they were provisioned: "
-                f"{'; '.join(wrong[:MOST_NAMED])}. {self._store.remedy}"
+                f"{self._store.remedy}. {len(wrong)} of {len(files)} files of models are not as "
+                f"they were provisioned: {'; '.join(wrong[:MOST_NAMED])}."
             )
 
     def check_disk(self) -> None:
@@ -116,9 +117,9 @@ class Fitness:
         free_mb = shutil.disk_usage(folder).free // MEGABYTE
         if free_mb < self._settings.max_audio_mb:
             raise StartupError(
-                f"{folder} has {free_mb} MB free, and an audio may take SPEECH_MAX_AUDIO_MB="
-                f"{self._settings.max_audio_mb} MB. Give the endpoint a larger container disk, let "
-                "TMPDIR name a folder on a larger one, or lower SPEECH_MAX_AUDIO_MB."
+                "Give the endpoint a larger container disk, let TMPDIR name a folder on a larger "
+                f"local one, or lower SPEECH_MAX_AUDIO_MB={self._settings.max_audio_mb}: an audio "
+                f"may take so many MB, and {free_mb} are free in {folder}."
             )
 
     def check_device(self) -> None:
@@ -131,8 +132,8 @@ class Fitness:
         }
         if error := self._rehearse(job_input).get("error"):
             raise StartupError(
-                f"A job of two seconds fails on this device: {error} The worker's log above tells "
-                "more. Check the GPU's driver and memory, or set SPEECH_DEVICE=cpu."
+                "Check the GPU's driver and memory, or set SPEECH_DEVICE=cpu: a job of two seconds "
+                f"fails on this device, as the worker's log tells: {error}"
             )
 
 
@@ -157,9 +158,8 @@ def _problem(path: Path, file: ModelFile) -> str:
 def not_importable(error: ImportError, settings: Settings, project: str) -> StartupError:
     """Say what to do about packages that do not import."""
     return StartupError(
-        f"The packages of project {project} on the volume do not import: {error}. Build them anew "
-        f"with: python -m volume_bootstrap deps install --force --project {project} "
-        f"--volume {settings.volume}"
+        f"Build the packages anew with: python -m volume_bootstrap deps install --force --project "
+        f"{project} --volume {settings.volume}. Those on the volume do not import: {error}."
     )
 
 

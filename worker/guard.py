@@ -77,8 +77,9 @@ class Guard:
             # The addresses stay in the log: a job must not learn what a private name resolves to.
             logger.warning("refused %s, which has the address %s", host, ", ".join(forbidden))
             raise ForbiddenUrlError(
-                f"The host {host!r} has a private, local or reserved address. Audio must come from "
-                "a public address, or from a range that the worker's SPEECH_ALLOWED_NETWORKS names."
+                f"The host {host!r} has a private, local or reserved address. Audio and S3 "
+                "endpoints must have a public one, or one in a range that the worker's "
+                "SPEECH_ALLOWED_NETWORKS names."
             )
         return addresses
 

@@ -9,7 +9,6 @@ from functools import partial
 
 from worker import replies
 from worker.control import Exclusive, JobControl
-from worker.diarization.pipeline import Diarizer
 from worker.errors import JobEndedError
 from worker.faults import is_device_fault
 from worker.memory import Memory
@@ -161,19 +160,8 @@ class Job:
                 )
             turns: list[Turn] = []
             if plan.diarizer:
-                turns = self._diarize(plan.diarizer, recording, segments)
+                turns = plan.diarizer(waveform, segments, plan.diarization, stopwatch, control)
             return turns, segments
-
-    def _diarize(
-        self, diarizer: Diarizer, recording: Recording, segments: Sequence[Segment]
-    ) -> list[Turn]:
-        options, waveform = self._plan.diarization, recording.audio.waveform
-
-        def apply(parts: int) -> list[Turn]:
-            smaller = replace(options, batch_windows=max(1, options.batch_windows // parts))
-            return diarizer(waveform, segments, smaller, recording.stopwatch, self._control)
-
-        return self._memory.attempt("diarization", apply)
 
     def _heard(
         self, index: int, stopwatch: Stopwatch, turns: Sequence[Turn], spoken: Sequence[Spoken]
@@ -222,9 +210,12 @@ class Job:
             len(utterances),
             recording.stopwatch.total,
         )
-        return replies.build(
+        reply = replies.build(
             self._request, self._plan, recording, work.turns, utterances, self._control
         )
+        # The models were loaded once, so one recording tells the time: the sums are of the list.
+        self._plan = replace(self._plan, load_s=0.0)
+        return reply
 
     def _said(self, work: Work) -> list[Utterance]:
         """All that was said in a recording."""

@@ -117,9 +117,15 @@ class Memory:
         """Say what was needed and what there is."""
         needed = max(needed_bytes, requested_bytes(error))
         what = f"{needed / 1e6:.0f} MB at once" if needed else "more at once than it gets"
-        free = self.device.free_bytes()
         return OutOfMemoryError(
-            f"{task} on {self.device.name} needed {what}, and memory ran out; "
-            f"{free / 1e6:.0f} MB are free. Send less audio at a time, lower SPEECH_CONCURRENCY, "
-            "or give the endpoint more memory."
+            f"{task} on {self.device.name} needed {what}, and memory ran out{self._free()}. Send "
+            "less audio at a time, lower SPEECH_CONCURRENCY, or give the endpoint more memory."
         )
+
+    def _free(self) -> str:
+        """What is free, for a message; nothing where the device does not say."""
+        try:
+            return f"; {self.device.free_bytes() / 1e6:.0f} MB are free"
+        except Exception:  # whatever a broken driver does, the lack itself is to be told
+            logger.warning("%s does not say what is free", self.device.name, exc_info=True)
+            return ""

@@ -4,13 +4,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from volume_bootstrap.layout import ModelRecord
+from worker.control import POLL_S, JobControl
 from worker.device import Device
 from worker.memory import Memory
 from worker.model_store import ModelStore
@@ -77,10 +78,17 @@ class ModelCache:
         self.memory = Memory(device, self.release_idle)
 
     @contextmanager
-    def lease(self, record: ModelRecord, load: Loader[Model]) -> Iterator[Model]:
+    def lease(
+        self, record: ModelRecord, load: Loader[Model], control: JobControl | None = None
+    ) -> Iterator[Model]:
         """Use a model, loaded from its exported file or, without one, from its folder.
 
         It stays loaded at least as long as what runs inside.
+
+        Parameters
+        ----------
+        control : of the job that asks. One that has to end begins no load and does not wait for
+            another's. A load that began goes on: others may wait for it, and the next has it warm.
 
         Raises
         ------
@@ -89,7 +97,11 @@ class ModelCache:
             who asks later starts anew.
         OutOfMemoryError
             It does not fit beside the models that are in use.
+        CancelledError, JobTimeoutError
+            The job has to end.
         """
+        control = control or JobControl()
+        control.check()
         key = (record.files, load)
         with self._lock:
             entry = self._entries.get(key)
@@ -100,6 +112,8 @@ class ModelCache:
         try:
             if is_first:
                 self._load(key, entry, record, load)
+            while not wait({entry.model}, POLL_S).done:
+                control.check()
             model: Model = entry.model.result()
             yield model
         finally:
@@ -127,15 +141,15 @@ class ModelCache:
 
     def _load(self, key: object, entry: _Entry, record: ModelRecord, load: Loader[Model]) -> None:
         """Load the model of a new entry, or tell all who wait for it what failed."""
+
+        def work(_: int) -> Model:
+            with self._measured(entry):
+                return load(self._store.verified(record), self._device)
+
         try:
             self._make_room()
             started = time.perf_counter()
-            with self._measured(entry):
-                model = self.memory.attempt(
-                    f"loading {record.alias}",
-                    lambda _: load(self._store.verified(record), self._device),
-                    lambda _: entry.num_bytes,
-                )
+            model = self.memory.attempt(f"loading {record.alias}", work, lambda _: entry.num_bytes)
             elapsed = time.perf_counter() - started
             logger.info("loaded %s on %s in %.2f s", record.alias, self._device.name, elapsed)
         except BaseException as error:  # noqa: BLE001 - those who wait get it, and raise it
@@ -148,22 +162,26 @@ class ModelCache:
 
     @contextmanager
     def _measured(self, entry: _Entry) -> Iterator[None]:
-        """Correct a model's size by what is loaded inside, where no other load overlaps it."""
+        """Correct a model's size by what is loaded inside, where no other load overlaps it.
+
+        Each try is measured by itself: between two of them, idle models go.
+        """
         with self._lock:
+            before = self._device.used_bytes()  # first: where the device fails, no load is counted
             self._num_loads += 1
             self._loading += 1
             own, was_alone = self._num_loads, self._loading == 1
-            before = self._device.used_bytes()
         try:
             yield
-        finally:
             with self._lock:
-                self._loading -= 1
                 if was_alone and self._num_loads == own:
                     grown = self._device.used_bytes() - before
                     most = entry.num_bytes * MOST_TIMES_FILES
                     least = entry.num_bytes // MOST_TIMES_FILES
                     entry.num_bytes = max(least, min(grown, most))
+        finally:
+            with self._lock:
+                self._loading -= 1
 
     def _make_room(self) -> None:
         """Unload what was used longest ago until all fits; what is in use stays, fit or not."""
@@ -202,10 +220,13 @@ class ModelCache:
                     self._unloader = None
                     return
             time.sleep(max(0.0, min(used) + self._idle_s - time.monotonic()))
-            self._unload(
-                lambda entry, _: time.monotonic() - entry.used >= self._idle_s,
-                f"idle for {self._idle_s:g} s",
-            )
+            try:
+                self._unload(
+                    lambda entry, _: time.monotonic() - entry.used >= self._idle_s,
+                    f"idle for {self._idle_s:g} s",
+                )
+            except Exception:  # the device's: the models are gone, and others are due later
+                logger.exception("idle models left memory behind")
 
 
 def _files_bytes(record: ModelRecord) -> int:

@@ -5,19 +5,16 @@ within two seconds.
 """
 
 import asyncio
-import hashlib
 import io
 import logging
-import os
 import random
-import re
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from worker.keep import keep
 from worker.parts import Payload, serialise, split
 
 if TYPE_CHECKING:
@@ -31,13 +28,14 @@ PART_PATIENCE_S = 10.0
 """How long a part is tried; the result, which has it too, must not wait much for it."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 POST_TIMEOUT_S = 60.0
-"""Of one try, with up to 20 MB."""
+"""Of one try, with up to 20 MB; the last one has what is left of the patience."""
+LEAST_TIMEOUT_S = 0.1
+"""aiohttp takes none at all for no limit."""
 PROGRESS_TIMEOUT_S = 5.0
 MAX_CHUNK_BYTES = 950_000
 """Of one stream call: the platform takes 1 MB, its own envelope among it."""
 TRY_AGAIN = frozenset({408, 429})
 """Answers below 500 after which the same call may succeed."""
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 
 HEADERS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
 
@@ -74,6 +72,8 @@ class Outbox:
         self._session = session
         self._addresses = addresses
         self._job = job
+        # JSON may hold half a surrogate pair, which UTF-8 has no bytes for.
+        self._quoted = quote(job, safe="", errors="surrogatepass")
         self._results = results
         self._streams = False
         self._stream_broke = False
@@ -125,9 +125,7 @@ class Outbox:
             logger.warning("the stream ends early, a part could not be posted: %s", error)
 
     def _url(self, template: str, *, streams: bool = False) -> str:
-        return (
-            f"{template.replace('$ID', quote(self._job, safe=''))}&isStream={str(streams).lower()}"
-        )
+        return f"{template.replace('$ID', self._quoted)}&isStream={str(streams).lower()}"
 
     async def _deliver(self, url: str, body: bytes, patience_s: float) -> None:
         """Post until it is taken, refused for good, or has been tried for so long."""
@@ -135,7 +133,8 @@ class Outbox:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                return await self._attempt(url, body, POST_TIMEOUT_S)
+                left_s = max(give_up - time.monotonic(), LEAST_TIMEOUT_S)
+                return await self._attempt(url, body, min(POST_TIMEOUT_S, left_s))
             except UndeliveredError as error:
                 if isinstance(error, RefusedError) or time.monotonic() + pause_s > give_up:
                     raise
@@ -147,12 +146,17 @@ class Outbox:
     async def _attempt(self, url: str, body: bytes, timeout_s: float) -> None:
         from aiohttp import ClientError, ClientTimeout
 
-        headers = HEADERS | {"X-Request-ID": quote(self._job, safe="")}
+        headers = HEADERS | {"X-Request-ID": self._quoted}
         limit = ClientTimeout(total=timeout_s)
         try:
-            # As a file: aiohttp writes plain bytes in one piece, however many they are.
+            # As a file: aiohttp writes plain bytes in one piece, however many they are. A redirect
+            # would be followed by a GET, without them.
             async with self._session.post(
-                url, data=io.BytesIO(body), headers=headers, timeout=limit
+                url,
+                data=io.BytesIO(body),
+                headers=headers,
+                timeout=limit,
+                allow_redirects=False,
             ) as answer:
                 status = answer.status
         except (ClientError, TimeoutError, OSError) as error:
@@ -161,42 +165,19 @@ class Outbox:
             ) from error
         if 400 <= status < 500 and status not in TRY_AGAIN:
             raise RefusedError(f"the platform refuses it with HTTP {status}")
-        if status >= 400:
+        if not 200 <= status < 300:
             raise UndeliveredError(f"the platform answers HTTP {status}")
 
     def _keep(self, body: bytes, reason: str) -> None:
         """Write a result to the volume."""
-        name = self._job
-        if not PLAIN_NAME.fullmatch(name):
-            name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        path = self._results / f"{name}.json"
         try:
-            _write(path, body)
+            path = keep(self._results, self._job, body)
         except OSError as error:
             logger.error(  # noqa: TRY400 - the message says all
                 "the result was not delivered (%s), and is lost: %s cannot be written: %s",
                 reason,
-                path,
+                self._results,
                 error.strerror or type(error).__name__,
             )
         else:
             logger.error("the result was not delivered (%s), and is kept as %s", reason, path)
-
-
-def _write(path: Path, body: bytes) -> None:
-    """Write a file that is whole or not there at all, on the disk when this returns."""
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{uuid.uuid4().hex}.partial")
-    try:
-        with draft.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from volume_bootstrap.layout import ModelRecord
+from worker.control import JobControl
 from worker.diarization.clustering import SpeakerBounds
 from worker.diarization.pipeline import DiarizationOptions, Diarizer
 from worker.engines import funasr_models, whisper
@@ -19,7 +20,7 @@ from worker.engines.embedding import SpeakerEmbedding
 from worker.engines.session import OnnxSession
 from worker.engines.vad import FsmnVad, VadOptions
 from worker.errors import InvalidInputError, ModelNotProvisionedError
-from worker.model_cache import ModelCache
+from worker.model_cache import Loader, Model, ModelCache
 from worker.model_store import ModelStore
 from worker.naming import quote
 from worker.schema import AsrModels, JobRequest, ProjectDefaults
@@ -83,7 +84,7 @@ class Planner:
             ) from error
 
     @contextmanager
-    def plan(self, request: JobRequest) -> Iterator[Plan]:
+    def plan(self, request: JobRequest, control: JobControl) -> Iterator[Plan]:
         """Choose models and options; the models stay loaded until the job is done.
 
         Raises
@@ -94,11 +95,13 @@ class Planner:
             A model is missing from the volume or damaged.
         OutOfMemoryError
             A model does not fit beside those of other jobs.
+        CancelledError, JobTimeoutError
+            The job has to end.
         """
-        with ExitStack() as leases:
+        with _Leases(self._cache, control) as leases:
             yield self._plan(request, leases)
 
-    def _plan(self, request: JobRequest, leases: ExitStack) -> Plan:
+    def _plan(self, request: JobRequest, leases: "_Leases") -> Plan:
         started = time.perf_counter()
         defaults = self.defaults()
         aliases = defaults.diarization.models
@@ -108,8 +111,8 @@ class Planner:
         if request.task != "asr":
             wanted = request.model if request.task == "diarization" else None
             models["embedding"] = self._store.find("embedding", aliases.embedding, wanted)
-            session = leases.enter_context(self._cache.lease(models["embedding"], OnnxSession))
-            diarizer = Diarizer(SpeakerEmbedding(session))
+            session = leases.take(models["embedding"], OnnxSession)
+            diarizer = Diarizer(SpeakerEmbedding(session), self._cache.memory)
         recognition, notes = None, tuple[str, ...]()
         if request.task != "diarization":
             if defaults.asr is None:
@@ -119,7 +122,7 @@ class Planner:
                     "that has one, such as asr, and name it in SPEECH_PROJECT."
                 )
             recognition, notes = self._recognition(request, defaults.asr.models, models, leases)
-        vad = leases.enter_context(self._cache.lease(models["vad"], OnnxSession))
+        vad = leases.take(models["vad"], OnnxSession)
         return Plan(
             vad=FsmnVad(vad),
             vad_options=_vad_options(request, defaults),
@@ -136,7 +139,7 @@ class Planner:
         request: JobRequest,
         aliases: AsrModels,
         models: dict[str, ModelRecord],
-        leases: ExitStack,
+        leases: "_Leases",
     ) -> tuple[RecognitionPlan, tuple[str, ...]]:
         record = self._store.find("asr", aliases.asr, request.model)
         models["asr"] = record
@@ -146,7 +149,7 @@ class Planner:
                 f"model {record.alias} is for the engine {record.engine!r}, which this worker does "
                 f"not have; it has: {', '.join(LOADERS)}. Update the worker's image."
             )
-        recogniser = leases.enter_context(self._cache.lease(record, load))
+        recogniser = leases.take(record, load)
         traits = recogniser.traits
         _check(request, record.alias, traits)
 
@@ -170,9 +173,7 @@ class Planner:
                 )
             else:
                 models["punctuation"] = self._store.find("punctuation", aliases.punctuation)
-                punctuator = leases.enter_context(
-                    self._cache.lease(models["punctuation"], funasr_models.load_punctuation)
-                )
+                punctuator = leases.take(models["punctuation"], funasr_models.load_punctuation)
         options = AsrOptions(
             language=request.language,
             word_times=traits.word_times and wants_times,
@@ -181,6 +182,18 @@ class Planner:
         )
         bare = writes_marks and not request.punctuation
         return RecognitionPlan(recogniser, options, punctuator, bare), tuple(notes)
+
+
+class _Leases(ExitStack):
+    """What one job holds of the cache."""
+
+    def __init__(self, cache: ModelCache, control: JobControl) -> None:
+        super().__init__()
+        self._cache = cache
+        self._control = control
+
+    def take(self, record: ModelRecord, load: Loader[Model]) -> Model:
+        return self.enter_context(self._cache.lease(record, load, self._control))
 
 
 def _check(request: JobRequest, alias: str, traits: Traits) -> None:

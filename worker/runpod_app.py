@@ -8,6 +8,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol
 
+from worker import s3_account
 from worker.control import JobControl
 from worker.device import choose
 from worker.errors import JobTimeoutError
@@ -22,8 +23,10 @@ Job = dict[str, Any]
 
 PROGRESS_S = 1.0
 """Least time between two reports of progress."""
-WEDGED_S = 15.0
-"""A job that goes on for so long after it had to end will not end: its thread hangs in a model."""
+WEDGED_S = 300.0
+"""A job that goes on for so long after it had to end will not end: its thread hangs in a model. To
+load a large one from a slow volume, or to run a batch of it on a slow CPU, takes minutes, and looks
+the same from here."""
 
 
 class Answers(Protocol):
@@ -74,9 +77,10 @@ class JobRunner:
         work = asyncio.get_running_loop().run_in_executor(self._threads, answer)
         try:
             reply = await self._follow(work, control, news, outbox)
-        except asyncio.CancelledError:
+        except BaseException:  # whatever it is, nobody would watch the thread any more
             control.cancel()
-            self.wedged |= not await _has_ended(work, self._wedged_s)
+            if not await _has_ended(work, self._wedged_s):
+                self.wedged = True
             raise
         if outbox and streams(job) and "error" not in reply:
             await outbox.whole(reply)
@@ -148,8 +152,9 @@ def start_service(settings: Settings, project: str) -> Service:
     Raises
     ------
     StartupError
-        The device that was asked for cannot be used.
+        The device that was asked for cannot be used, or SPEECH_OUTPUT has no keys.
     """
+    s3_account.check(settings)
     precision = None if settings.precision == "auto" else settings.precision
     device = choose(settings.device, settings.num_threads, precision)
     service = Service(settings, ModelStore(settings.layout, project), device)

@@ -38,6 +38,9 @@ PAUSE_S = 0.5
 MAX_PAUSE_S = 8.0
 END_S = 2.0
 """What a broken-off upload has to tell the endpoint so."""
+LEAVE_S = 20.0
+"""After it, a call that does not end is left to itself: its connection is being made, its name
+resolved."""
 LINK_S = 7 * 24 * 3600
 """How long a presigned link works; signatures do not last longer."""
 
@@ -65,9 +68,12 @@ class Bucket:
         self._watch = watch
         self._failure = failure
         self._ended = threading.Event()
+        self._size: int | None = None
+        """Of the object that is read, once it is known."""
         events = client.meta.events
         events.register("before-send.s3", lambda request, **_: session.send(request))
         events.register("request-created.s3", self._before_request)
+        events.register("before-parse.s3.GetObject", self._check_size)
         events.register("needs-retry.s3", self._pause)
         # To a redirect, botocore asks for the bucket's region; where that is redirected, too, it
         # asks until its stack is full.
@@ -124,6 +130,7 @@ class Bucket:
     def _download(self, key: str, target: Path, max_bytes: int) -> int:
         import botocore.exceptions
 
+        self._size = None
         # Not HEAD: its answers have no body, so that they do not say what is wrong.
         try:
             first = self._client.get_object(Bucket=self._name, Key=key, Range="bytes=0-0")
@@ -135,7 +142,7 @@ class Bucket:
         total = first.get("ContentRange", "").rpartition("/")[2] or str(first["ContentLength"])
         if not total.isdecimal():
             raise UnexpectedAnswerError
-        size = int(total)
+        self._size = size = int(total)
         if size > max_bytes:
             raise too_large(f"s3://{self._name}/{key}", max_bytes)
         if size:
@@ -170,17 +177,20 @@ class Bucket:
 
     def _run(self, key: str, work: Callable[[], Result]) -> Result:
         """Do `work` in a thread, and end it when the job ends or its time is over."""
-        with ThreadPoolExecutor(1, thread_name_prefix="s3") as pool:
-            running = pool.submit(copy_context().run, work)  # the job's id goes along, into the log
-            try:
-                while not wait([running], POLL_S).done:
-                    self._watch()
-            except WorkerError:
-                self._ended.set()
+        pool = ThreadPoolExecutor(1, thread_name_prefix="s3")
+        running = pool.submit(copy_context().run, work)  # the job's id goes along, into the log
+        try:
+            while not wait([running], POLL_S).done:
+                self._watch()
+        except WorkerError:
+            self._ended.set()
+            leave = time.monotonic() + LEAVE_S
+            self._session.abort()
+            while not wait([running], END_S).done and time.monotonic() < leave:
                 self._session.abort()
-                while not wait([running], END_S).done:
-                    self._session.abort()
-                raise
+            raise
+        finally:
+            pool.shutdown(wait=running.done())
         if error := running.exception():
             where = f"s3://{self._name}/{shorten(key, 200)}"
             if told := explain(error, where, self._account, self._failure):
@@ -190,6 +200,18 @@ class Bucket:
     def _before_request(self, operation_name: str, **_: object) -> None:
         if self._ended.is_set() and operation_name != "AbortMultipartUpload":
             raise _EndedError
+
+    def _check_size(self, response_dict: dict[str, Any], **_: object) -> None:
+        """Hold the peer to the size that it told first.
+
+        What s3transfer cannot parse, it waits for; what is a million parts, it begins.
+        """
+        if self._size is None or response_dict["status_code"] >= 300:
+            return
+        headers = response_dict["headers"]
+        total = headers.get("Content-Range", "").rpartition("/")[2] or headers["Content-Length"]
+        if total != str(self._size):
+            raise UnexpectedAnswerError
 
     def _pause(
         self,

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from worker.errors import InvalidInputError, WorkerError
+from worker.errors import InvalidInputError, StartupError, WorkerError
 from worker.guard import parse_url
 from worker.schema import S3Config
 from worker.settings import Settings
@@ -23,9 +23,12 @@ NO_FILES = {
 """For botocore: where it would look for the user's files and profile."""
 DEFAULT_REGION = "us-east-1"
 RUNPOD_HOST = re.compile(r"s3api-([a-z0-9-]+)\.runpod\.io")
-REGION_IN_HOST = re.compile(r"(?:^|\.)(?:s3|oss)[.-]([a-z0-9-]+)\.[^.]+\.")
-BUCKET_IN_HOST = r"{}\.((?:s3|oss|cos)[.-].+)"
-"""``bucket.s3.region.host``: the form of RunPod's documentation, and of stores without paths."""
+REGION_IN_HOST = re.compile(
+    r"(?:^|\.)(?:s3|oss)(?:-fips)?[.-](?:dualstack\.)?([a-z0-9-]+)\.[^.]+\."
+)
+BUCKET_IN_HOST = r"({})\.(?:s3|oss|cos)[.-](?!.*\.vpce\.).+"
+"""``bucket.s3.region.host``: the form of RunPod's documentation, and of stores without paths. What
+stands before the name of AWS's private endpoints is no bucket."""
 
 HOW_TO_SET_UP = (
     "Give the job an s3Config {accessId, accessSecret, bucketName, endpointUrl} beside its input, "
@@ -62,11 +65,19 @@ class Account:
         return not RUNPOD_HOST.fullmatch(_host(self.endpoint))
 
     def address(self, bucket: str) -> tuple[str | None, str]:
-        """Endpoint and addressing style by which a bucket is reached."""
-        match = re.fullmatch(BUCKET_IN_HOST.format(re.escape(bucket)), _host(self.endpoint))
-        if self.endpoint and match:
+        """Endpoint and addressing style by which a bucket is reached.
+
+        Raises
+        ------
+        ValueError
+            The endpoint is that of another bucket, which would be read and written instead.
+        """
+        host = _host(self.endpoint)
+        if self.endpoint and re.fullmatch(BUCKET_IN_HOST.format(re.escape(bucket)), host):
             scheme, _, rest = self.endpoint.partition("://")
             return f"{scheme}://{rest[len(bucket) + 1 :]}", "virtual"
+        if other := re.fullmatch(BUCKET_IN_HOST.format(".+?"), host):
+            raise ValueError(f"the endpoint is that of the bucket {other[1]!r} alone")
         return self.endpoint, "auto"
 
 
@@ -88,7 +99,7 @@ def of_job(config: S3Config) -> Account:
         config.access_id,
         config.access_secret.get_secret_value(),
         config.endpoint_url.rstrip("/"),
-        _region(config.endpoint_url) or DEFAULT_REGION,
+        _region(config.endpoint_url),
         bucket=config.bucket_name,
         is_ours=False,
     )
@@ -103,7 +114,7 @@ def of_settings(settings: Settings) -> Account | None:
             keys[0],
             keys[1].get_secret_value(),
             endpoint.rstrip("/"),
-            _region(endpoint) or settings.aws_default_region or DEFAULT_REGION,
+            _region(endpoint, settings.aws_default_region),
         )
     keys = settings.aws_access_key_id, settings.aws_secret_access_key
     if keys[0] and keys[1]:
@@ -113,10 +124,26 @@ def of_settings(settings: Settings) -> Account | None:
             keys[0],
             keys[1].get_secret_value(),
             endpoint.rstrip("/") if endpoint else None,
-            settings.aws_default_region or _region(endpoint) or DEFAULT_REGION,
+            _region(endpoint, settings.aws_default_region),
             session_token=token.get_secret_value() if token else None,
         )
     return None
+
+
+def check(settings: Settings) -> None:
+    """Find out at start what every large result would fail at.
+
+    Raises
+    ------
+    StartupError
+        SPEECH_OUTPUT is set, and no keys for it.
+    """
+    if settings.output and of_settings(settings) is None:
+        raise StartupError(
+            f"SPEECH_OUTPUT={settings.output} has no keys. Set BUCKET_ENDPOINT_URL, "
+            "BUCKET_ACCESS_KEY_ID and BUCKET_SECRET_ACCESS_KEY, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or leave it out."
+        )
 
 
 def make_client(
@@ -127,13 +154,19 @@ def make_client(
     Raises
     ------
     WorkerError
-        Of the class `failure`: the endpoint is no address.
+        Of the class `failure`: the endpoint is no address, or that of another bucket.
     """
     import botocore.exceptions
     import botocore.session
     from botocore.config import Config
 
-    endpoint, style = account.address(bucket)
+    try:
+        endpoint, style = account.address(bucket)
+    except ValueError as error:
+        raise failure(
+            f"s3://{bucket}: {error}. Name that bucket, or beside {account.origin} the endpoint "
+            "without it: https://s3.region.host."
+        ) from error
     config = Config(
         signature_version="s3v4",  # many stores refuse links of the older kind
         s3={"addressing_style": style},
@@ -171,12 +204,14 @@ def _descriptions() -> Any:  # noqa: ANN401 - no types
     return botocore.session.Session(session_vars=NO_FILES).get_component("data_loader")
 
 
-def _region(endpoint: str | None) -> str | None:
+def _region(endpoint: str | None, chosen: str | None = None) -> str:
     host = _host(endpoint)
     if match := RUNPOD_HOST.fullmatch(host):
         return match[1].upper()  # the region of RunPod's volumes is the datacenter, as EU-RO-1
+    if chosen:
+        return chosen
     match = REGION_IN_HOST.search(host)
-    return match[1] if match else None
+    return match[1] if match else DEFAULT_REGION
 
 
 def _host(endpoint: str | None) -> str:

@@ -67,7 +67,9 @@ def explain(
         ResponseParserError,
         UnexpectedAnswerError,
     )
-    if not isinstance(error, transport):
+    # botocore and s3transfer raise the last three where a header or an element is not there, or is
+    # no number and no date.
+    if not isinstance(error, (*transport, KeyError, ValueError, TypeError)):
         return None
     endpoint = "the worker's S3 endpoint" if account.is_ours else "s3Config.endpointUrl"
     return failure(
@@ -87,8 +89,9 @@ def _refusal(error: Any, account: Account) -> str:  # noqa: ANN401 - botocore's
         return "there is no such object. Check the key: it is taken as it is written."
     if code in {"AccessDenied", "AllAccessDisabled", "403"}:
         return (
-            f"permission denied ({code}). Allow the key of {account.origin} to do s3:GetObject for "
-            "audio, s3:PutObject and s3:AbortMultipartUpload for results."
+            f"permission denied ({code}), or there is no such object: AWS says so to keys without "
+            f"s3:ListBucket. Check the name, or allow the key of {account.origin} to do "
+            "s3:GetObject for audio, s3:PutObject and s3:AbortMultipartUpload for results."
         )
     if code in REGION_CODES:
         return f"the bucket has another endpoint ({code}). Name the endpoint of its region."

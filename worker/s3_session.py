@@ -44,7 +44,8 @@ class Session(URLLib3Session):  # type: ignore[misc] # botocore has no types
         super().__init__(timeout=(CONNECT_S, READ_S), max_pool_connections=connections)
         self.resolve = resolve
         self._lock = threading.Lock()
-        self._opened: list[tuple[_Checked, socket.socket]] = []
+        self._opened: dict[_Checked, socket.socket] = {}
+        self._is_closed = False
         # The dictionary that urllib3's manager looks pools up in.
         self._pool_classes_by_scheme.update(
             http=self._pool(AWSHTTPConnectionPool), https=self._pool(AWSHTTPSConnectionPool)
@@ -57,25 +58,36 @@ class Session(URLLib3Session):  # type: ignore[misc] # botocore has no types
 
     def opened(self, connection: "_Checked", connected: socket.socket) -> None:
         """Remember a connection; a duplicate stays valid when TLS takes the socket over."""
+        self.closed(connection)
         with self._lock:
-            self._opened.append((connection, connected.dup()))
+            if self._is_closed:  # a call that nobody waits for any more
+                connected.close()
+                raise OSError("the session is closed")
+            self._opened[connection] = connected.dup()
+
+    def closed(self, connection: "_Checked") -> None:
+        """Forget a connection; nothing comes from it any more."""
+        with self._lock:
+            duplicate = self._opened.pop(connection, None)
+        if duplicate:
+            duplicate.close()
 
     def abort(self) -> None:
         """End all connections: who waits for one of them waits no longer."""
         with self._lock:
-            for _, connected in self._opened:
+            for connected in self._opened.values():
                 with contextlib.suppress(OSError):  # it had ended already
                     connected.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End what is left; no request may be under way."""
+        """End what is left."""
         super().close()
         self.abort()
         with self._lock:
-            for connection, connected in self._opened:
-                connection.close()
-                connected.close()
-            self._opened.clear()
+            self._is_closed = True
+            left = list(self._opened)
+        for connection in left:
+            connection.close()
 
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
         """Send; what is not an object is read here, up to a limit.
@@ -113,7 +125,20 @@ class _Checked:
     session: Session
     host: str
     port: int
-    close: Callable[[], None]
+    _is_answering = False
+
+    def getresponse(self) -> Any:  # noqa: ANN401 - as urllib3 has it
+        self._is_answering = True
+        try:
+            return super().getresponse()  # type: ignore[misc]
+        finally:
+            self._is_answering = False
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc]
+        # http.client closes a connection that the peer ends after its answer, and reads that yet.
+        if not self._is_answering:
+            self.session.closed(self)
 
     def _new_conn(self) -> Any:  # noqa: ANN401 - as urllib3 has it
         name = self.host

@@ -12,8 +12,9 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import runpod.serverless
 from runpod.http_client import AsyncClientSession, ClientSession
@@ -27,6 +28,8 @@ from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 BUSY_PAUSE_S = 5.0
 """After a 429, as the SDK has it."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -34,6 +37,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 lose when the platform is back."""
 LONG_POLL_S = 1.0
 """An empty answer after so long comes from a platform that waits for a job: no need for a pause."""
+LAST_ANSWER_S = 0.25
+"""An ending worker reads answers for so long: jobs that were sent to it before would be lost."""
 ABANDONED_S = 3.0
 """Time that abandoned jobs have to clean up; with the default grace that makes 28 s, of the 30 s
 that containers usually have."""
@@ -53,7 +58,7 @@ def start(config: dict[str, Any]) -> None:
 class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
     """Takes jobs, has them run, delivers their results.
 
-    The signals and the stop channel are the SDK's.
+    The signals are the SDK's, and its calls of the stop channel.
 
     Parameters
     ----------
@@ -70,6 +75,8 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
         self._addresses = Addresses(rp_http.JOB_DONE_URL, rp_http.JOB_STREAM_URL)
         # Unlike the SDK's jobs_tasks, which may be stopped, these go on until the result is posted.
         self._working: dict[str, asyncio.Task[None]] = {}
+        # Delivered anew while the run that was stopped still ends.
+        self._again: dict[str, Job] = {}
         self._freed = asyncio.Event()
 
     async def run(self) -> None:
@@ -86,7 +93,9 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
             stopping = asyncio.create_task(self.monitor_stop_signals(session))
             ending = asyncio.create_task(self._shutdown_event.wait())
             await asyncio.wait({taking, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({taking}, timeout=LAST_ANSWER_S)
             taking.cancel()
+            await asyncio.wait({taking})
             are_stuck = await self._finish()
             for task in (stopping, ending):
                 task.cancel()
@@ -99,28 +108,36 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
 
     async def get_jobs(self, session: ClientSession) -> None:
         """Take a job whenever there is room for one."""
-        failures = 0
+        poll = _Poll("no job could be taken", self.jobs_fetcher_timeout)
         while self.is_alive():
-            while (room := self.current_concurrency - len(self._working)) <= 0:
+            room = self.current_concurrency - len(self._working)
+            if room <= 0:
                 self._freed.clear()
                 await self._freed.wait()
-            asked = time.monotonic()
-            jobs: list[object] = []
-            try:
-                jobs = await asyncio.wait_for(_ask(session, room), self.jobs_fetcher_timeout)
-            except Exception as error:  # noqa: BLE001 - whatever it answers, the worker asks again
-                status = getattr(error, "status", None)
-                # Not its message, which holds the address with its query.
-                logger.warning("no job could be taken: %s", status or type(error).__name__)
-                if status == HTTPStatus.TOO_MANY_REQUESTS:
-                    await asyncio.sleep(BUSY_PAUSE_S)
-                    continue
+                continue
+            jobs = await poll.ask(_ask(session, room))
             began = [self._begin(session, job) for job in jobs]
-            if any(began) or time.monotonic() - asked > LONG_POLL_S:
-                failures = 0
-            else:
-                await asyncio.sleep(min(FIRST_PAUSE_S * 2**failures, LONGEST_PAUSE_S))
-                failures = min(failures + 1, 10)
+            await poll.pause(any(began))
+
+    async def monitor_stop_signals(self, session: ClientSession) -> None:
+        """Stop the jobs that the platform names.
+
+        The SDK's own writes the address with its query into the log, once a second.
+        """
+        if rp_job._job_stop_url() is None:  # noqa: SLF001
+            logger.warning("RUNPOD_WEBHOOK_GET_JOB names no stop channel: no job can be cancelled")
+            return
+        poll = _Poll("the stop channel does not answer", self.stop_signals_fetcher_timeout)
+        while self.is_alive():
+            names = await poll.ask(self.stop_signals_fetcher(session))
+            for name in names:
+                await self.stop_job(name)
+            await poll.pause(bool(names))
+
+    async def stop_job(self, name: str) -> bool:
+        """Stop a job, and what was delivered anew of it."""
+        self._again.pop(name, None)
+        return bool(await super().stop_job(name))
 
     def _begin(self, session: ClientSession, job: object) -> bool:
         """Start on a job, unless it is none or is in work already."""
@@ -128,16 +145,20 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
         if not isinstance(job, dict) or not isinstance(name, str) or not name:
             logger.error("the platform sent a job without an id; nobody can be answered")
             return False
+        if name in self._working and self._working[name].cancelling():
+            logger.info("job %r came again while it is being stopped; it is run after that", name)
+            self._again[name] = job
+            return False
         if name in self._working:
             logger.warning("job %r came again while it is in work; its one result will do", name)
             return False
         self.job_progress.add(name)  # the pings list it
         task = asyncio.create_task(self._work(session, name, job))
         self._working[name] = self.jobs_tasks[name] = task
-        task.add_done_callback(lambda ended: self._end(name, ended))
+        task.add_done_callback(lambda ended: self._end(session, name, ended))
         return True
 
-    def _end(self, name: str, task: asyncio.Task[None]) -> None:
+    def _end(self, session: ClientSession, name: str, task: asyncio.Task[None]) -> None:
         del self._working[name]
         self.jobs_tasks.pop(name, None)
         self.job_progress.remove(name)
@@ -146,6 +167,9 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
             logger.error("job %r ended without a result", name, exc_info=error)
         if self._runner.wedged:
             self.kill_worker()
+        again = self._again.pop(name, None)
+        if again is not None and self.is_alive():
+            self._begin(session, again)
 
     async def _work(self, session: ClientSession, name: str, job: Job) -> None:
         """Run a job and deliver its result; a job that is stopped has none."""
@@ -178,6 +202,43 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
         return not all(task.done() for task in left)
 
 
+class _Poll:
+    """A call that is repeated, and that the platform holds until there is something to answer.
+
+    Parameters
+    ----------
+    failure : what the log says where it fails.
+    timeout_s : of one call.
+    """
+
+    def __init__(self, failure: str, timeout_s: float) -> None:
+        self._failure = failure
+        self._timeout_s = timeout_s
+        self._asked = 0.0
+        self._num_useless = 0
+
+    async def ask(self, call: Coroutine[Any, Any, list[T]]) -> list[T]:
+        """Make the call; where it fails, nothing was answered."""
+        self._asked = time.monotonic()
+        try:
+            return await asyncio.wait_for(call, self._timeout_s)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker asks again
+            status = getattr(error, "status", None)
+            # Not its message, which holds the address with its query.
+            logger.warning("%s: %s", self._failure, status or type(error).__name__)
+            if status == HTTPStatus.TOO_MANY_REQUESTS:
+                await asyncio.sleep(BUSY_PAUSE_S)
+            return []
+
+    async def pause(self, was_of_use: bool) -> None:  # noqa: FBT001
+        """Let time pass before the next call, longer each time, unless this one was held."""
+        if was_of_use or time.monotonic() - self._asked > LONG_POLL_S:
+            self._num_useless = 0
+        else:
+            await asyncio.sleep(min(FIRST_PAUSE_S * 2**self._num_useless, LONGEST_PAUSE_S))
+            self._num_useless = min(self._num_useless + 1, 10)
+
+
 async def _ask(session: ClientSession, room: int) -> list[object]:
     """Ask for at most so many jobs; the platform answers when there are some, or after a while.
 
@@ -188,6 +249,8 @@ async def _ask(session: ClientSession, room: int) -> list[object]:
             return []  # 400 is how the platform says it with FlashBoot
         response.raise_for_status()
         jobs = await response.json(content_type=None)
+    if jobs is None:
+        return []  # an answer without content
     return jobs if isinstance(jobs, list) else [jobs]
 
 

@@ -1,7 +1,6 @@
 """The job request: pydantic at the edge, one clear sentence for each mistake."""
 
 import difflib
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -15,6 +14,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from worker import places
 from worker.errors import InvalidInputError
 from worker.formats import FORMATS_OF_TASK
 from worker.naming import quote
@@ -28,6 +28,10 @@ MAX_SECONDS = 10_000_000
 """Longer than any recording; what lies beyond is a mistake."""
 MAX_MISTAKES = 5
 """Mistakes that one message names."""
+MAX_FIELDS = 100
+"""Of one object. pydantic describes each that it does not know, which takes seconds for many."""
+MAX_GUESSED = 100
+"""Characters of a name that is compared with those of fields."""
 
 
 def _is_unicode(text: str) -> str:
@@ -38,12 +42,6 @@ def _is_unicode(text: str) -> str:
     return text
 
 
-def _is_place(url: str) -> str:
-    if not re.fullmatch(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,254}/([^\x00-\x1f]*/)?", url):
-        raise ValueError("not a place; write s3://bucket/prefix/, with the slash at its end")
-    return url
-
-
 Text = Annotated[str, AfterValidator(_is_unicode)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Task = Literal["diarization", "asr", "transcript"]
@@ -52,10 +50,8 @@ Timestamps = Literal["none", "segment", "word"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$", description="a code such as en, or auto")]
 Hotword = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_unicode)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
-BucketName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")]
-Place = Annotated[
-    str, Field(max_length=500), AfterValidator(_is_unicode), AfterValidator(_is_place)
-]
+BucketName = Annotated[str, Field(pattern=f"^{places.BUCKET}$")]
+Place = Annotated[str, AfterValidator(_is_unicode), AfterValidator(places.check)]
 """``s3://bucket/prefix/``"""
 
 
@@ -189,6 +185,10 @@ class JobRequest(_Strict):
         return self.timestamps or ("word" if self.task == "transcript" else "segment")
 
 
+PARTS: dict[str, type[BaseModel]] = {"vad": VadRequest, "diarization": DiarizationRequest}
+"""Fields of a job that are objects, beside its audio."""
+
+
 class S3Config(_Strict):
     """``s3Config`` of a job, beside its ``input``: where its caller keeps files."""
 
@@ -206,6 +206,7 @@ def parse_s3_config(config: object) -> S3Config:
     InvalidInputError
         Names each field that is wrong, and what is allowed.
     """
+    _check_num_fields("s3Config", config)
     allowed = ", ".join(str(field.alias) for field in S3Config.model_fields.values())
     try:
         return S3Config.model_validate(config)
@@ -236,10 +237,19 @@ def parse(job_input: object) -> JobRequest:
             "webhook: not allowed inside input; set it beside input at the top level of the "
             "/run call, where the platform reads it."
         )
+    for name, part in ("input", job_input), *((n, job_input.get(n)) for n in PARTS):
+        _check_num_fields(name, part)
     fields = dict(job_input)
     audio = fields.get("audio")
     if "audio" in fields:
         listed = audio if isinstance(audio, list) else [audio]
+        if len(listed) > MAX_AUDIOS:
+            raise InvalidInputError(
+                f"audio: {len(listed):,} recordings; at most {MAX_AUDIOS} go into one job. Send "
+                "several jobs."
+            )
+        for index, source in enumerate(listed):
+            _check_num_fields(f"audio.{index}" if listed is audio else "audio", source)
         fields["audio"] = [{"url": a} if isinstance(a, str) else a for a in listed]
     try:
         return JobRequest.model_validate(fields)
@@ -255,13 +265,20 @@ def parse(job_input: object) -> JobRequest:
         raise InvalidInputError("; ".join(mistakes) + ".") from error
 
 
+def _check_num_fields(where: str, value: object) -> None:
+    if isinstance(value, dict) and len(value) > MAX_FIELDS:
+        raise InvalidInputError(
+            f"{where}: has {len(value):,} fields; no object of a job has more than {MAX_FIELDS}."
+        )
+
+
 def _describe(error: ErrorDetails) -> str:
     where = ".".join(quote(str(part))[1:-1] for part in error["loc"]) or "input"
     if error["type"] == "missing":
         return f"{where}: required, but missing"
     if error["type"] == "extra_forbidden":
         name, allowed = str(error["loc"][-1]), _fields_at(error["loc"][:-1])
-        near = difflib.get_close_matches(name, allowed, n=1)
+        near = difflib.get_close_matches(name, allowed, n=1) if len(name) <= MAX_GUESSED else []
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"{where}: unknown field{hint}; allowed: {', '.join(allowed)}"
     reason = error["msg"].removeprefix("Value error, ")
@@ -271,9 +288,6 @@ def _describe(error: ErrorDetails) -> str:
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    models: dict[tuple[int | str, ...], type[BaseModel]] = {
-        (): JobRequest,
-        ("vad",): VadRequest,
-        ("diarization",): DiarizationRequest,
-    }
-    return list(models.get(location, AudioSource).model_fields)
+    if not location:
+        return list(JobRequest.model_fields)
+    return list(PARTS.get(str(location[0]), AudioSource).model_fields)

@@ -27,7 +27,6 @@ from worker.job import Job
 from worker.memory import is_out_of_memory
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
-from worker.parts import serialise
 from worker.planning import Planner
 from worker.replies import Reply
 from worker.s3_account import Account
@@ -89,7 +88,7 @@ class Service:
 
     def _pin(self, task: str) -> None:
         request = parse({"task": task, "audio": "volume://none"})
-        self._pinned.enter_context(self._planner.plan(request))
+        self._pinned.enter_context(self._planner.plan(request, JobControl()))
 
     def answer(
         self,
@@ -108,7 +107,6 @@ class Service:
         with self._tally.job() as record:
             reply = self._reply(job_input, control or JobControl(), envelope, record)
             record.outcome = str(reply.get("error", "COMPLETED")).partition(":")[0]
-            record.num_bytes = len(serialise(reply))
         return reply
 
     def rehearse(self, job_input: object) -> Reply:
@@ -133,6 +131,7 @@ class Service:
             if isinstance(job_input, dict) and isinstance(job_input["audio"], list):
                 reply = _listed(request, replies)
             reply = delivery.deliver(reply)
+            record.num_bytes = delivery.num_bytes
         except Exception as error:  # noqa: BLE001 - the worker answers, whatever happened
             outcomes, reply = [error], self._refusal(error)
         if self._faults.is_lost(outcomes):
@@ -145,7 +144,7 @@ class Service:
     ) -> list[Reply | Exception]:
         """Run the job; its models are held no longer than this takes."""
         memory = self._cache.memory
-        with self._planner.plan(request) as plan:
+        with self._planner.plan(request, control) as plan:
             job = Job(request, plan, self._settings, memory, self._occupied, control, account)
             return job.run()
 

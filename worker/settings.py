@@ -8,11 +8,12 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from volume_bootstrap.layout import MOUNTS, Volume
+from worker import places
 from worker.errors import StartupError
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -61,8 +62,8 @@ class Settings(BaseModel):
     allowed_networks: tuple[IPNetwork, ...] = Field(
         (),
         alias="SPEECH_ALLOWED_NETWORKS",
-        description="address ranges (CIDR, separated by commas) that audio may come from "
-        "although they are private",
+        description="address ranges (CIDR, separated by commas) that audio may come from, and "
+        "the S3 endpoint of a job have, although they are private",
     )
     concurrency: int = Field(
         2,
@@ -122,12 +123,11 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="time after which a model that no job uses is unloaded, in seconds; 0: never",
     )
-    output: str | None = Field(
+    output: Annotated[str, AfterValidator(places.check)] | None = Field(
         None,
         alias="SPEECH_OUTPUT",
-        pattern=r"^s3://[^/]+/(.*/)?$",
         description="`s3://bucket/prefix/` for results that are too large for the platform and "
-        "whose job names no `output`",
+        "whose job names no `output`; needs the keys of `BUCKET_*` or `AWS_*`",
     )
     bucket_endpoint_url: str | None = Field(
         None,
@@ -158,7 +158,8 @@ class Settings(BaseModel):
     aws_default_region: str | None = Field(
         None,
         alias="AWS_DEFAULT_REGION",
-        description="S3 region; by default what the endpoint's name tells, else `us-east-1`",
+        description="S3 region, also for `BUCKET_*`; by default what the endpoint's name tells, "
+        "else `us-east-1`",
     )
     log_level: str = Field(
         "INFO",
@@ -199,8 +200,8 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            name = str(first["loc"][0])
-            message = f"{name}={values.get(name)!r} is not allowed: {first['msg']}."
+            name, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
+            message = f"{name}={values.get(name)!r} is not allowed: {reason}."
             raise StartupError(message) from error
 
 

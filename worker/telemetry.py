@@ -46,7 +46,7 @@ class Record:
 
     outcome : ``COMPLETED`` or the code of its error.
     seconds : by stage, of all its recordings.
-    num_bytes : of its answer.
+    num_bytes : of its answer; 0 where that is an error.
     """
 
     outcome: str = "INTERNAL"
@@ -115,12 +115,11 @@ class _JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str) -> None:
-    """Send the worker's logs to stderr, a JSON object a line."""
+    """Send all logs to stderr, a JSON object a line; of other libraries, warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter())
-    logger = logging.getLogger("worker")
-    logger.handlers = [handler]
-    logger.setLevel(level)
-    logger.propagate = False
+    logging.getLogger().handlers = [handler]
+    for name in ("worker", "volume_bootstrap"):
+        logging.getLogger(name).setLevel(level)
     # At DEBUG it prints response headers: the query of a signed URL among them.
     logging.getLogger("httpcore").setLevel(logging.WARNING)

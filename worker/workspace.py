@@ -1,17 +1,17 @@
 """The temporary folder of a job, and those that dead workers left."""
 
 import fcntl
+import hashlib
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
-
-PREFIX = "speech-job-"
 
 
 @contextmanager
@@ -21,21 +21,42 @@ def workspace() -> Iterator[Path]:
     It is locked by this process, so that another one can tell after its death, however it died,
     that nobody needs the folder any more.
     """
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    while True:
+        with tempfile.TemporaryDirectory(prefix=_prefix()) as folder, _locked(folder) as is_there:
+            if is_there:
+                yield Path(folder)
+                return
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[bool]:
+    """Lock a folder; tell whether it is there: another process may have removed it before."""
+    try:
         handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield Path(folder)
-        finally:
-            os.close(handle)
+    except FileNotFoundError:
+        handle = None
+    if handle is None:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield Path(folder).exists()
+    finally:
+        os.close(handle)
+
+
+def _prefix() -> str:
+    """How the names of this machine's folders begin: on a network file system locks may not hold
+    between machines, so that each looks after its own."""
+    return f"speech-job-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]}-"
 
 
 def clear() -> None:
     """Remove the folders whose process has died: a container that starts again keeps its disk.
 
-    To be called before this process has any. Folders of others that live are left alone.
+    Folders of processes that live, and of other machines, are left alone.
     """
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*"):
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError as error:

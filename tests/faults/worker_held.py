@@ -14,6 +14,9 @@ from worker.replies import Reply
 from worker.runpod_app import Answers
 from worker.service import Envelope
 
+WEDGED_S = 15.0
+"""The worker's own patience is minutes."""
+
 
 class Held:
     """Stands before the service and stops what reports the stage, once."""
@@ -43,6 +46,7 @@ def main() -> None:
     runner._service = Held(
         runner._service, environment["HELD_STAGE"], Path(environment["HELD_FOLDER"])
     )
+    runner._wedged_s = WEDGED_S
 
     from worker import scaler
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worker.control import JobControl
 from worker.diarization.clustering import (
     MERGE_SIMILARITY,
@@ -14,9 +17,12 @@ from worker.diarization.clustering import (
 from worker.diarization.turns import build
 from worker.diarization.windows import slide
 from worker.engines.embedding import BATCH_WINDOWS, SpeakerEmbedding
+from worker.memory import Memory
 from worker.segments import Segment, Turn
 from worker.telemetry import Stopwatch
 from worker.waveform import Samples
+
+Embeddings = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +31,25 @@ class DiarizationOptions:
 
     window_s, shift_s : length of a window, and the step from one to the next, in seconds.
     merge_threshold : cosine of two centroids above which they are one speaker.
-    batch_windows : windows in one run of the network; fewer take less memory.
     """
 
     window_s: float = 1.5
     shift_s: float = 0.75
     merge_threshold: float = MERGE_SIMILARITY
     speakers: SpeakerBounds = field(default_factory=SpeakerBounds)
-    batch_windows: int = BATCH_WINDOWS
 
 
 class Diarizer:
-    """Tells who speaks in the speech segments of a recording, by a speaker embedding."""
+    """Tells who speaks in the speech segments of a recording, by a speaker embedding.
 
-    def __init__(self, embedding: SpeakerEmbedding) -> None:
+    Parameters
+    ----------
+    memory : where it runs out, each stage is tried again by itself.
+    """
+
+    def __init__(self, embedding: SpeakerEmbedding, memory: Memory) -> None:
         self._embedding = embedding
+        self._memory = memory
 
     def __call__(
         self,
@@ -65,16 +75,18 @@ class Diarizer:
         ------
         CancelledError
             The job was cancelled.
+        OutOfMemoryError
+            A stage does not fit, in the smallest batches either.
         """
         if not segments:
             return []
-        with stopwatch.stage("embedding"):
-            windows = slide(segments, options.window_s, options.shift_s)
-            # (num_windows, dim)
-            embeddings = self._embedding(
-                waveform, windows, options.window_s, control, options.batch_windows
-            )
-        with stopwatch.stage("clustering"):
+        windows = slide(segments, options.window_s, options.shift_s)
+
+        def embed(parts: int) -> Embeddings:
+            batch_windows = max(1, BATCH_WINDOWS // parts)
+            return self._embedding(waveform, windows, options.window_s, control, batch_windows)
+
+        def cluster(_: int) -> list[Turn]:
             control.update("clustering", 0.0)
             unit = normalise(embeddings)
             # (num_speakers, dim): about a second's work at most, however long the recording
@@ -84,3 +96,8 @@ class Diarizer:
             similarity = settle(unit, centroids)
             control.check()
             return build(segments, windows, similarity)
+
+        with stopwatch.stage("embedding"):
+            embeddings = self._memory.attempt("embedding", embed)  # (num_windows, dim)
+        with stopwatch.stage("clustering"):
+            return self._memory.attempt("clustering", cluster)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.device import Device
+from worker.engines.pool import Pool
 from worker.errors import StartupError
 
 Array = NDArray[np.float32]
@@ -46,7 +47,7 @@ class OnnxSession:
             )
         self._input: str = self._session.get_inputs()[0].name
         self._parallel = device.threads if device.name == "cpu" else 1
-        self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix=path.parent.name)
+        self._pool = Pool(self._parallel, path.parent.name)
 
     def map(self, inputs: Iterable[Array]) -> Iterator[Array]:
         """Run the network on each input; outputs come in order.

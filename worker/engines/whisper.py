@@ -7,7 +7,7 @@ item's result does not depend on what else is in the batch, and that silence and
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from worker.device import Device
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
+from worker.engines.pool import Pool
 from worker.engines.whisper_decoder import BEAM_SIZE, Decoder
 from worker.engines.whisper_device import load_cublas, place, refused
 from worker.errors import ModelNotProvisionedError
@@ -84,7 +85,7 @@ class Whisper:
         self._decoder = Decoder(model)
         # The weights tell the number of mel bins, preprocessor_config.json or not.
         self._extractor = FeatureExtractor(feature_size=model.model.n_mels)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="whisper")
+        self._pool = Pool(threads, "whisper")
         # faster-whisper names Cantonese too, which only large-v3 and what came of it know.
         known = model.hf_tokenizer.token_to_id
         codes: list[str] = model.supported_languages
@@ -115,14 +116,13 @@ class Whisper:
         nothing = Recognition("", () if options.word_times else None, asked)
         results = [nothing] * len(waveforms)
         audible = [i for i, waveform in enumerate(waveforms) if _is_audible(waveform)]
-        features = list(self._pool.map(self._features, (waveforms[i] for i in audible)))
+        features = self._pool.map(self._features, [waveforms[i] for i in audible])
         # One share of the batch for each run of the model that may go on beside others.
         num_runs = min(self._model.model.num_workers, len(audible))
         shares = [features[i::num_runs] for i in range(num_runs)]
-        runs = [self._pool.submit(self._recognise, share, asked, options) for share in shares]
-        wait(runs)  # where one fails, too: whoever gets the device next finds it free
-        for first, run in enumerate(runs):
-            for i, recognition in zip(audible[first::num_runs], run.result(), strict=True):
+        recognise = partial(self._recognise, asked=asked, options=options)
+        for first, run in enumerate(self._pool.map(recognise, shares)):
+            for i, recognition in zip(audible[first::num_runs], run, strict=True):
                 results[i] = recognition if recognition.text else nothing
         return results
 

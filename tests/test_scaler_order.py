@@ -1,0 +1,90 @@
+"""Orders of events in the worker's loop that no signal and no clock can bring about for sure."""
+
+import asyncio
+
+import pytest
+
+from handler import import_sdk
+from worker.control import JobControl
+from worker.errors import WorkerError
+from worker.runpod_app import JobRunner
+
+JOB = {"id": "a", "input": {}}
+
+
+class Works:
+    """A service that works for a while."""
+
+    def answer(self, job_input: object, control: JobControl, envelope: object) -> dict:
+        try:
+            control.wait(0.3)
+        except WorkerError as error:
+            return {"error": error.reply}
+        return {"text": ""}
+
+
+@pytest.fixture
+def make(monkeypatch, make_settings):
+    """Make a loop whose takes are answered by a function, and the list of its results."""
+    import_sdk()
+
+    from worker import scaler
+
+    posted: list[bytes] = []
+
+    class Outbox:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        async def result(self, body: bytes) -> None:
+            posted.append(body)
+
+    def make(ask):
+        monkeypatch.setattr(scaler, "_ask", ask)
+        monkeypatch.setattr(scaler, "Outbox", Outbox)
+        settings = make_settings(SPEECH_CONCURRENCY="1")
+        return scaler.Scaler({"settings": settings, "runner": JobRunner(Works(), 1, 100)}), posted
+
+    return make
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_job_that_was_sent_when_the_worker_is_told_to_end_is_run(make, steps):
+    async def run() -> list[bytes]:
+        sent = asyncio.get_running_loop().create_future()
+
+        async def ask(*_: object) -> list:
+            return await sent
+
+        loop, posted = make(ask)
+        running = asyncio.create_task(loop.run())
+        await asyncio.sleep(0.05)
+        loop.kill_worker()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        sent.set_result([JOB])
+        await running
+        return posted
+
+    assert len(asyncio.run(run())) == 1
+
+
+def test_a_job_that_came_again_may_be_stopped_again(make):
+    async def run() -> list[bytes]:
+        async def ask(*_: object) -> list:
+            return await asyncio.get_running_loop().create_future()
+
+        loop, posted = make(ask)
+        running = asyncio.create_task(loop.run())
+        await asyncio.sleep(0.05)
+        loop._begin(None, JOB)
+        await asyncio.sleep(0.05)
+        await loop.stop_job("a")
+        loop._begin(None, JOB)
+        await loop.stop_job("a")
+        await asyncio.sleep(0.6)
+        loop.kill_worker()
+        await running
+        return posted
+
+    assert asyncio.run(run()) == []
