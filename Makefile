@@ -54,9 +54,11 @@ $(BENCH_STAMP): requirements-bench.txt
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
-bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR and faster-whisper; takes an hour
+bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR, faster-whisper and the plain SDK; takes hours
 	$(BENCH_VENV)/bin/python -m benchmarks.asr --data $(BENCH_DATA)
 	$(BENCH_VENV)/bin/python -m benchmarks.run --data $(BENCH_DATA) --tools $(BENCH_TOOLS)
+	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.cold_imports --volume volume
 
 clean: ## remove what was built
 	rm -rf $(VENV) $(BENCH_VENV) volume out .hypothesis .pytest_cache .mypy_cache .ruff_cache
