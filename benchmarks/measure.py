@@ -1,4 +1,4 @@
-"""Both sides in turn, round by round, so that what disturbs the machine disturbs both."""
+"""All sides in turn, round by round, so that what disturbs the machine disturbs all."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,17 +6,23 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.peers import FunAsr
 from benchmarks.process import Finished
-from benchmarks.sides import Pass, Peer, Worker
+from benchmarks.sides import Pass, Side, Worker
 
 Result = dict[str, Any]
 
+WORKER = "worker"
+COMPARED = ("vad", "total")
+"""Stages whose times are compared; a peer may have no other in common with the worker."""
+ALL_FILES = "all files"
 
-def startup(worker: Worker, peer: Peer, recording: Path, rounds: int) -> Result:
+
+def startup(worker: Worker, funasr: FunAsr, recording: Path, rounds: int) -> Result:
     """Start each side `rounds` times, after one that only warms the disk's cache."""
-    starts = [(worker.start(recording), peer.start()) for _ in _rounds("start-up", rounds + 1)]
+    starts = [(worker.start(recording), funasr.start()) for _ in _rounds("start-up", rounds + 1)]
     ours, theirs = zip(*starts[1:], strict=True)
-    sides = {"worker": ours, "funasr": theirs}
+    sides = {WORKER: ours, "funasr": theirs}
     return {
         "rounds": rounds,
         "seconds": {
@@ -30,31 +36,33 @@ def startup(worker: Worker, peer: Peer, recording: Path, rounds: int) -> Result:
 
 
 def diarization(
-    worker: Worker, peer: Peer, recordings: Sequence[Path], rounds: int, out: Path
+    sides: Mapping[str, Side], recordings: Sequence[Path], rounds: int, out: Path
 ) -> Result:
     """Diarize the recordings with each side; RTTM files go to ``out/<side>/<round>``."""
-    ours: list[Pass] = []
-    theirs: list[Pass] = []
+    passes: dict[str, list[Pass]] = {name: [] for name in sides}
     for number in _rounds("diarization", rounds):
-        ours.append(worker.diarize(recordings, out / "worker" / str(number)))
-        theirs.append(peer.diarize(recordings, out / "funasr" / str(number)))
-    sides = {"worker": ours, "funasr": theirs}
-    durations = ours[0].durations
+        for name, side in sides.items():
+            passes[name].append(side.diarize(recordings, out / name / str(number)))
+    durations = passes[WORKER][0].durations
     return {
         "rounds": rounds,
         "duration_s": durations,
         "real_time_factor": {
             side: {
                 name: {
-                    stage: spread(one.timings[name][stage] / duration for one in passes)
-                    for stage in passes[0].timings[name]
+                    stage: spread(one.timings[name][stage] / duration for one in runs)
+                    for stage in runs[0].timings[name]
                 }
                 for name, duration in durations.items()
             }
-            for side, passes in sides.items()
+            for side, runs in passes.items()
         },
-        "funasr_by_worker": {name: _ratio(ours, theirs, name) for name in durations},
-        **_costs({side: [one.process for one in passes] for side, passes in sides.items()}),
+        "by_worker": {
+            peer: {stage: _ratios(passes[WORKER], runs, stage) for stage in COMPARED}
+            for peer, runs in passes.items()
+            if peer != WORKER
+        },
+        **_costs({side: [one.process for one in runs] for side, runs in passes.items()}),
     }
 
 
@@ -65,14 +73,28 @@ def spread(values: Iterable[float]) -> dict[str, float]:
     return {name: round(value, 5) for name, value in figures.items()}
 
 
-def _ratio(ours: Sequence[Pass], theirs: Sequence[Pass], name: str) -> dict[str, float]:
-    """How many times as long FunASR takes: per round, and each side's least time."""
-    pairs = [
-        (a.timings[name]["total"], b.timings[name]["total"])
-        for a, b in zip(ours, theirs, strict=True)
-    ]
-    of_least = min(b for _, b in pairs) / min(a for a, _ in pairs)
-    return {**spread(b / a for a, b in pairs), "of_least": round(of_least, 5)}
+def _ratios(ours: Sequence[Pass], theirs: Sequence[Pass], stage: str) -> Result:
+    """How many times as long as the worker a peer takes for a stage, by file and for all."""
+    groups = {name: [name] for name in ours[0].timings}
+    return {
+        name: _ratio(
+            [_taken(p, files, stage) for p in ours], [_taken(p, files, stage) for p in theirs]
+        )
+        for name, files in {**groups, ALL_FILES: list(groups)}.items()
+    }
+
+
+def _taken(one: Pass, files: Sequence[str], stage: str) -> float:
+    return sum(one.timings[name].get(stage, 0.0) for name in files)
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """Per round, and of each side's least time, which a busy machine changes least."""
+    of_least = min(theirs) / min(ours)
+    return {
+        **spread(b / a for a, b in zip(ours, theirs, strict=True)),
+        "of_least": round(of_least, 5),
+    }
 
 
 def _costs(sides: Mapping[str, Sequence[Finished]]) -> Result:

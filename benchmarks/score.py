@@ -1,7 +1,7 @@
 """Diarization error rate with pyannote.metrics: no UEM, overlap counted."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,23 @@ class Score:
     reference_speakers: int
 
 
-def accuracy(recordings: Sequence[Path], side: Path) -> dict[str, Any]:
-    """Score what one side found, of each recording and of those called dev_* together.
-
-    Parameters
-    ----------
-    recordings : each has its reference beside it.
-    side : folder with a folder of RTTM files per round; the last round is scored.
-    """
-    rounds = sorted(side.iterdir())
+def dev_groups(recordings: Sequence[Path]) -> dict[str, list[Path]]:
+    """Each recording by itself, and those called dev_* together."""
     groups = {path.stem: [path] for path in recordings}
     if dev := [path for path in recordings if path.stem.startswith("dev_")]:
         groups[DEV_OVERALL] = dev
+    return groups
+
+
+def accuracy(groups: Mapping[str, Sequence[Path]], side: Path) -> dict[str, Any]:
+    """Score what one side found, each group as one.
+
+    Parameters
+    ----------
+    groups : recordings, each with its reference beside it.
+    side : folder with a folder of RTTM files per round; the last round is scored.
+    """
+    rounds = sorted(side.iterdir())
     scores = {}
     for name, paths in groups.items():
         references = [path.with_suffix(".rttm") for path in paths]
@@ -46,8 +51,7 @@ def accuracy(recordings: Sequence[Path], side: Path) -> dict[str, Any]:
             for collar_s in COLLARS_S
         }
     found = {
-        tuple((folder / f"{path.stem}.rttm").read_text("utf-8") for path in recordings)
-        for folder in rounds
+        tuple(path.read_text("utf-8") for path in sorted(folder.iterdir())) for folder in rounds
     }
     return {"scores": scores, "same_in_all_rounds": len(found) == 1}
 

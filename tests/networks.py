@@ -5,6 +5,7 @@ from functools import cache
 from volume_bootstrap.layout import Volume
 from worker.device import Device
 from worker.engines.embedding import SpeakerEmbedding
+from worker.engines.segmentation import Segmentation
 from worker.engines.session import OnnxSession
 from worker.engines.vad import FsmnVad
 from worker.model_store import ModelStore
@@ -20,6 +21,12 @@ def vad(volume: Volume) -> FsmnVad:
 def embedding(volume: Volume) -> SpeakerEmbedding:
     """Load the demo's CAM++."""
     return SpeakerEmbedding(_session(volume, "embedding"))
+
+
+@cache
+def segmentation(volume: Volume) -> Segmentation:
+    """Load the demo's segmentation-3.0."""
+    return Segmentation(_session(volume, "segmentation"))
 
 
 def _session(volume: Volume, task: str) -> OnnxSession:

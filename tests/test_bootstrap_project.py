@@ -86,7 +86,13 @@ def test_what_was_asked_for_is_shipped():
     assert names >= {"librosa", "pyyaml", "boto3"}
     asr = read_project("asr", "3.11")
     assert {m.alias for m in asr.models} > {m.alias for m in diarization.models}
-    assert {m.task for m in asr.models} >= {"vad", "embedding", "asr", "punctuation"}
+    assert {m.task for m in asr.models} >= {
+        "vad",
+        "embedding",
+        "segmentation",
+        "asr",
+        "punctuation",
+    }
 
 
 @pytest.mark.parametrize(("project", "alias"), BUNDLED)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worker.diarization import clustering
+from worker.diarization import clustering, linkage
 from worker.diarization.clustering import (
     MERGE_SIMILARITY,
     SpeakerBounds,
@@ -13,7 +13,7 @@ from worker.diarization.clustering import (
 
 def cluster(embeddings: np.ndarray, bounds: SpeakerBounds) -> np.ndarray:
     unit = normalise(embeddings)
-    return settle(unit, find_centroids(unit, bounds, MERGE_SIMILARITY))
+    return settle(unit, find_centroids(unit, bounds, MERGE_SIMILARITY, lambda: None))
 
 
 def voices(sizes: list[int], noise: float = 0.06, seed: int = 0) -> np.ndarray:
@@ -62,19 +62,86 @@ def test_more_speakers_than_windows_are_as_many_as_windows():
 def test_windows_that_have_nothing_in_common_are_not_as_many_speakers():
     scattered = np.random.default_rng(3).normal(size=(400, 192))
     assert count(cluster(scattered, SpeakerBounds())) == 1
-    assert count(cluster(voices([3] * 20), SpeakerBounds())) == 1
+
+
+def test_more_than_a_hundred_speakers_are_not_looked_for():
+    assert count(cluster(voices([3] * 120), SpeakerBounds())) == 100
+
+
+def talk(runs: list[tuple[int, int]], **kwargs: float) -> np.ndarray:
+    """Windows of voices that take turns: (voice, windows) of each run, at least one of each."""
+    order = np.concatenate([np.full(length, voice) for voice, length in runs])
+    windows = voices(np.bincount(order).tolist(), **kwargs)
+    return windows[np.argsort(np.argsort(order, kind="stable"))]
+
+
+DIALOGUE = [(0, 9), (1, 14), (0, 20), (1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ([(2, 2)], 3),  # a voice is heard once, for two seconds
+        ([(2, 1), (0, 2), (2, 1)], 2),  # never two windows on end
+        ([(2, 1), (0, 2)] * 8, 2),
+        ([(2, 2), (0, 50)] * 8, 3),
+    ],
+)
+def test_a_speaker_is_heard_for_two_windows_on_end(more, found):
+    assert count(cluster(talk(DIALOGUE + more), SpeakerBounds())) == found
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_what_two_voices_give_together_is_no_speaker(length):
+    runs = [*DIALOGUE, (2, length), (0, 9)] * 3
+    windows = talk(runs)
+    voice = np.concatenate([np.full(length, voice) for voice, length in runs])
+    both = windows[voice == 0].mean(axis=0) + windows[voice == 1].mean(axis=0)
+    together = windows + 0.4 * both * (voice == 2)[:, np.newaxis]
+    assert count(cluster(windows, SpeakerBounds())) == 3
+    assert count(cluster(together, SpeakerBounds())) == 2
+
+
+@pytest.mark.parametrize("length", [600, 2_400])
+@pytest.mark.parametrize(("spoken", "found"), [(6, 3), (2, 2)])
+def test_the_least_speech_of_a_speaker_does_not_grow_with_the_length(length, spoken, found):
+    runs = [(0, 20), (1, 10)] * (length // 30)
+    runs.insert(len(runs) // 2, (2, spoken))
+    assert count(cluster(talk(runs), SpeakerBounds())) == found
+
+
+def test_what_is_heard_again_and_again_becomes_no_speaker():
+    """What was too little to be a speaker stays so, however often the recording is repeated."""
+    once = talk([*DIALOGUE, (2, 1), *DIALOGUE, (2, 1), (0, 5), (3, 2)])
+    rng = np.random.default_rng(1)
+    again = np.tile(once, (20, 1))
+    again = again + 0.01 * rng.normal(size=again.shape)
+    assert count(cluster(once, SpeakerBounds())) == count(cluster(again, SpeakerBounds())) == 3
+
+
+@pytest.mark.parametrize("most", [749, 750, 751, 100])
+def test_nothing_changes_where_a_recording_is_linked_in_stretches(most, monkeypatch):
+    runs = [(0, 30), (1, 12), (2, 2), (3, 6)] * 15
+    embeddings = talk(runs, noise=0.07)
+    exact = cluster(embeddings, SpeakerBounds())
+    monkeypatch.setattr(linkage, "MAX_LINKED", most)
+    similarity = cluster(embeddings, SpeakerBounds())
+    assert count(exact) == count(similarity) == 4
+    pairs = set(zip(exact.argmax(axis=1), similarity.argmax(axis=1), strict=True))
+    assert len(pairs) == 4
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 4, 7])
+def test_a_known_number_is_honoured_in_a_long_recording(wanted, monkeypatch):
+    monkeypatch.setattr(linkage, "MAX_LINKED", 100)
+    similarity = cluster(voices([500, 300, 150]), SpeakerBounds(wanted, wanted))
+    assert count(similarity) == wanted
 
 
 def test_is_deterministic():
     embeddings = voices([50, 30, 20], noise=0.3)
     first = cluster(embeddings, SpeakerBounds())
     assert np.array_equal(first, cluster(embeddings, SpeakerBounds()))
-
-
-def test_a_long_recording_is_thinned_out(monkeypatch):
-    monkeypatch.setattr(clustering, "MAX_LINKED_WINDOWS", 100)
-    similarity = cluster(voices([500, 300, 150]), SpeakerBounds())
-    assert similarity.shape == (950, 3)
 
 
 def test_identical_and_zero_windows_are_one_speaker():

@@ -30,6 +30,14 @@ def test_txt_of_utterances_has_what_was_said():
     )
 
 
+def test_names_stand_for_speakers_who_are_known():
+    of = Document("call", 9.0, TURNS, [], {0: "Ann Lee"})
+    rttm = rendered("rttm", of).splitlines()
+    assert [line.split()[7] for line in rttm] == ["Ann_Lee", "SPEAKER_11"]
+    assert {len(line.split()) for line in rttm} == {10}
+    assert rendered("txt", of).splitlines()[0] == "00:06.690 - 00:07.120  Ann Lee"
+
+
 def test_json_is_the_reply_itself():
     assert formats.render(["json"], document()) == {}
 

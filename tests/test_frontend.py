@@ -35,7 +35,8 @@ def test_features_are_those_of_funasr(num_samples):
         cmvn_file=str(MODEL / "am.mvn"), lfr_m=7, lfr_n=6, dither=0.0
     )
     expected, _ = theirs(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
-    assert np.array_equal(frontend().features(samples), expected[0].numpy())
+    # FunASR's are kaldi-native-fbank's, to 1e-3 (test_features.py); normalisation shrinks that.
+    np.testing.assert_allclose(frontend().features(samples), expected[0].numpy(), atol=3e-4, rtol=0)
 
 
 def test_a_batch_is_padded_with_zeros():

@@ -37,7 +37,12 @@ def test_health_tells_what_the_worker_is(own_service):
     assert 0 < memory["resident_bytes"] < memory["total_bytes"]
     assert 0 < memory["free_bytes"] <= memory["total_bytes"]
     loaded = {model["alias"]: model for model in health["loaded"]}
-    assert loaded.keys() == {"fsmn-vad", "campplus-zh-en", "whisper-tiny-en"}
+    assert loaded.keys() == {
+        "fsmn-vad",
+        "campplus-zh-en",
+        "segmentation-3.0",
+        "whisper-tiny-en",
+    }
     assert all(model["bytes"] > 0 for model in loaded.values())
     assert {model["alias"] for model in health["models"]} == loaded.keys()
     assert min(health["disk"].values()) > 0

@@ -366,7 +366,7 @@ def test_only_the_models_that_the_project_names_are_loaded_and_pinned(make_setti
     defaults = {**manifest.defaults, "asr": {**manifest.defaults["asr"], "preload": False}}
     path.write_text(dump(replace(manifest, defaults=defaults)))
     service = start_service(make_settings(own_volume), "demo")
-    pinned = {"fsmn-vad": 1, "campplus-zh-en": 1}
+    pinned = {"fsmn-vad": 1, "campplus-zh-en": 1, "segmentation-3.0": 1}
     assert {model.alias: model.leases for model in service._cache.describe()} == pinned
     assert "text" in service.answer({"task": "asr", "audio": "volume://samples/sample.wav"})
     used = {model.alias: model.leases for model in service._cache.describe()}

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -8,7 +9,7 @@ from worker.control import JobControl
 from worker.device import Device
 from worker.diarization import pipeline
 from worker.diarization.clustering import SpeakerBounds
-from worker.diarization.pipeline import DiarizationOptions, Diarizer
+from worker.diarization.pipeline import NOBODY, DiarizationOptions, Diarizer
 from worker.engines.vad import VadOptions
 from worker.errors import CancelledError
 from worker.memory import Memory
@@ -47,23 +48,41 @@ def segments(volume, waveform):
 
 def test_the_turns_of_the_sample(diarizer, waveform, segments):
     stopwatch = Stopwatch()
-    turns = diarizer(waveform, segments, DiarizationOptions(), stopwatch, JobControl())
+    turns = diarizer(waveform, segments, DiarizationOptions(), stopwatch, JobControl()).turns
     assert turns == SAMPLE_TURNS
     assert list(stopwatch.seconds) == ["embedding", "clustering"]
 
 
+def test_the_turns_of_the_sample_with_overlap(volume, waveform, segments):
+    diarizer = Diarizer(networks.embedding(volume), MEMORY, networks.segmentation(volume))
+    stopwatch = Stopwatch()
+    turns = diarizer(waveform, segments, DiarizationOptions(), stopwatch, JobControl()).turns
+    assert list(stopwatch.seconds) == ["overlap", "embedding", "clustering"]
+    assert {turn.speaker for turn in turns} == {0, 1}
+    shared = [(b.start, min(a.end, b.end)) for a, b in pairwise(turns) if b.start < a.end]
+    # The two laugh and talk into each other about the 22nd and the 28th second.
+    assert shared
+
+
+def test_speech_that_the_vad_missed(volume, waveform, segments):
+    diarizer = Diarizer(networks.embedding(volume), MEMORY, networks.segmentation(volume))
+    turns = diarizer(waveform, [], DiarizationOptions(), Stopwatch(), JobControl()).turns
+    assert turns[0].start == pytest.approx(segments[0].start, abs=0.5)
+    assert sum(turn.duration for turn in turns) > 15
+
+
 def test_an_array_gives_the_same_turns(diarizer, waveform, segments):
-    turns = diarizer(waveform[:], segments, DiarizationOptions(), Stopwatch(), JobControl())
+    turns = diarizer(waveform[:], segments, DiarizationOptions(), Stopwatch(), JobControl()).turns
     assert turns == SAMPLE_TURNS
 
 
 def test_no_speech(diarizer, waveform):
-    assert diarizer(waveform, [], DiarizationOptions(), Stopwatch(), JobControl()) == []
+    assert diarizer(waveform, [], DiarizationOptions(), Stopwatch(), JobControl()) is NOBODY
 
 
 def test_a_known_number_of_speakers(diarizer, waveform, segments):
     options = DiarizationOptions(speakers=SpeakerBounds(1, 1))
-    turns = diarizer(waveform, segments, options, Stopwatch(), JobControl())
+    turns = diarizer(waveform, segments, options, Stopwatch(), JobControl()).turns
     assert {turn.speaker for turn in turns} == {0}
 
 
@@ -104,7 +123,7 @@ def test_only_the_stage_that_memory_ends_in_is_tried_again(volume, waveform, seg
     job = waveform, segments, DiarizationOptions(), Stopwatch(), JobControl()
     with monkeypatch.context() as scarce:
         scarce.setattr(pipeline, "find_centroids", second_time(pipeline.find_centroids))
-        assert Diarizer(embed, MEMORY)(*job) == SAMPLE_TURNS
+        assert Diarizer(embed, MEMORY)(*job).turns == SAMPLE_TURNS
     assert batch_windows == [8]
-    assert Diarizer(second_time(embed), MEMORY)(*job) == SAMPLE_TURNS
+    assert Diarizer(second_time(embed), MEMORY)(*job).turns == SAMPLE_TURNS
     assert batch_windows == [8, 4]

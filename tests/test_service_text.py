@@ -87,7 +87,7 @@ def test_a_conversation_becomes_a_transcript_with_speakers(service):
     assert reply["language"] == "en"
     assert "hello" in reply["text"].lower()
     assert {s["speaker"] for s in reply["segments"]} == {"SPEAKER_00", "SPEAKER_01"}
-    assert set(reply["models"]) == {"vad", "embedding", "asr"}
+    assert set(reply["models"]) == {"vad", "embedding", "segmentation", "asr"}
     assert "asr" in reply["timings"]
     for segment in reply["segments"]:
         assert segment["text"]
@@ -267,7 +267,7 @@ def test_two_jobs_at_once_are_answered_as_alone(service, server):
     assert found == [alone] * 3
 
 
-@pytest.mark.parametrize("stage", ["decode", "vad", "embedding", "clustering", "asr"])
+@pytest.mark.parametrize("stage", ["decode", "vad", "overlap", "embedding", "clustering", "asr"])
 def test_a_job_cancelled_at_any_stage_ends_and_leaves_nothing(service, stage):
     control = JobControl(lambda name, share: control.cancel() if name == stage else None)
     reply = service.answer({"audio": SAMPLE}, control)
@@ -279,5 +279,5 @@ def test_progress_tells_each_stage(service):
     reports: list[tuple[str, float]] = []
     service.answer({"audio": SAMPLE}, JobControl(lambda *report: reports.append(report)))
     stages = list(dict.fromkeys(stage for stage, _ in reports))
-    assert stages == ["decode", "vad", "embedding", "clustering", "asr"]
+    assert stages == ["decode", "vad", "overlap", "embedding", "clustering", "asr"]
     assert all(0 <= share <= 1 for _, share in reports)

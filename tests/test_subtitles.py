@@ -3,6 +3,7 @@
 import html
 import random
 import re
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from itertools import pairwise
@@ -48,6 +49,25 @@ def test_srt_names_the_speaker_where_it_changes():
     assert [c.content for c in cues] == ["SPEAKER_00: Hello?", "Yes.", "SPEAKER_01: Hi."]
     assert [c.index for c in cues] == [1, 2, 3]
     assert (cues[0].start, cues[0].end) == (timedelta(seconds=1), timedelta(seconds=2))
+
+
+NAMES = ["Ann Lee", "a --> b", "<b>&lt;", "x" * 100, "字" * 100, "Zoë " * 20 + "!", "-"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("text", ["Hello?", "word " * 60, "字" * 90 + "。"])
+def test_names_of_voices_leave_subtitles_readable(name, text):
+    utterances = [timed(text, 1, 5, 0), untimed(text, 5, 9, 1), timed(text, 9, 12, 0)]
+    of = replace(document(*utterances), names={0: name})
+    cues = parse_srt(rendered("srt", of))
+    for cue in cues:
+        check_lines(cue.content.split("\n"), text)
+    shown = solid("".join(cue.content for cue in cues))
+    assert shown.startswith(solid(name.replace("-->", "→"))[:10])
+    assert shown.count(solid(text)) == 3
+    captions = parse_vtt(rendered("vtt", of))
+    assert captions[0].voice == name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert "".join(solid(c.text) for c in captions) == solid(text) * 3
 
 
 def test_vtt_has_a_header_and_voices():

@@ -52,6 +52,18 @@ def test_textgrid_has_tiers_for_each_speaker(tmp_path):
     ]
 
 
+def test_tiers_have_the_names_of_known_voices(tmp_path):
+    said = timed("Hi.", 1.0, 2.0, 0)
+    of = Document("call", 9.0, [Turn(1.0, 2.0, 0)], [said], {0: 'J. "Jack" K.'})
+    text = rendered("textgrid", of)
+    assert 'name = "J. ""Jack"" K."\n' in text
+    grid = parse_textgrid(text, tmp_path)
+    (turns, *_) = grid.tierNames
+    assert turns.replace('""', '"') == 'J. "Jack" K.'
+    (spoken,) = [i.label for i in grid.getTier(turns).entries if i.label]
+    assert spoken == 'J. "Jack" K.'
+
+
 def test_textgrid_without_speakers_has_plain_tiers(tmp_path):
     grid = parse_textgrid(rendered("textgrid", document(timed("one two", 1, 2))), tmp_path)
     assert grid.tierNames == ("utterances", "words")

@@ -1,5 +1,6 @@
 import itertools
 import json
+from collections import deque
 
 import numpy as np
 import pytest
@@ -82,9 +83,9 @@ def test_short_waveforms_have_no_speech(fsmn_vad, num_samples):
     assert fsmn_vad(np.zeros(num_samples, np.float32), VadOptions(), JobControl()) == []
 
 
-def frames(*runs: tuple[int, bool]) -> list[bool]:
+def frames(*runs: tuple[int, bool]) -> np.ndarray:
     """Frames of speech (True) from runs of (frames, speech)."""
-    return [speech for count, speech in runs for _ in range(count)]
+    return np.array([speech for count, speech in runs for _ in range(count)], dtype=np.bool_)
 
 
 def test_a_pause_shorter_than_the_limit_does_not_end_a_segment():
@@ -106,10 +107,52 @@ def test_speech_that_starts_with_the_last_frame():
 
 
 def test_no_frames():
-    assert decide([], VadOptions()) == []
+    assert decide(frames(), VadOptions()) == []
 
 
 def test_the_threshold_decides():
     probability = np.array([0.0, 0.19, 0.21, 0.34, 0.36, 1.0], dtype=np.float32)
     assert is_speech(probability, 0.6).tolist() == [True, True, False, False, False, False]
     assert is_speech(probability, 0.3).tolist() == [True, True, True, True, False, False]
+
+
+def step_by_step(speech_frames: np.ndarray, options: VadOptions) -> list[Segment]:
+    """FunASR's state machine, frame by frame: what `decide` has to equal."""
+    end_silence_ms = options.max_end_silence_ms - 150
+    trailing = max(0, int(end_silence_ms / 10) - 11)
+    segments: list[Segment] = []
+    window: deque[bool] = deque()
+    next_free, was_speech, start, silent_frames, frame = 0, False, None, 0, -1
+    for frame, speech in enumerate(speech_frames.tolist()):
+        window = deque([*window, speech], maxlen=20)
+        is_speech = sum(window) > 15 if was_speech else sum(window) >= 15
+        silent_frames = 0 if was_speech or is_speech else silent_frames + 1
+        begins, was_speech = is_speech and not was_speech, is_speech
+        if start is None:
+            start = max(next_free, frame - 40) if begins else None
+            continue
+        if silent_frames and silent_frames * 10 >= end_silence_ms:
+            end = frame - trailing
+        elif (frame - start + 1) * 10 > options.max_segment_s * 1000:
+            end = frame
+        else:
+            continue
+        segments.append(Segment(start * 10 / 1000, (end + 1) * 10 / 1000))
+        next_free, was_speech, start, silent_frames = end + 1, False, None, 0
+        window.clear()
+    if start is not None:
+        segments.append(Segment(start * 10 / 1000, (frame + 1) * 10 / 1000))
+    return segments
+
+
+@pytest.mark.parametrize("max_segment_s", [0.1, 0.5, 2.345, 60.0])
+@pytest.mark.parametrize("silence_ms", [0, 150, 160, 305, 800])
+@pytest.mark.parametrize("mean_run", [2, 15, 60])
+def test_any_frames_are_decided_as_step_by_step(mean_run, silence_ms, max_segment_s):
+    rng = np.random.default_rng(mean_run)
+    options = VadOptions(silence_ms, max_segment_s)
+    for flipped in (0.0, 0.1, 0.25):
+        runs = rng.geometric(1 / mean_run, 1200 // mean_run)
+        found = frames(*((n, index % 2 == 0) for index, n in enumerate(runs)))
+        found ^= rng.random(len(found)) < flipped
+        assert decide(found, options) == step_by_step(found, options)

@@ -25,7 +25,7 @@ from volume_bootstrap.uv_tool import Uv, find_uv
 
 logger = logging.getLogger(__name__)
 
-RECIPE = 1
+RECIPE = 2
 """Raised when the same weights should give another ONNX file."""
 TORCH = "torch==2.13.0"
 ONNX = "onnx==1.23.2"
@@ -34,7 +34,11 @@ FUNASR = "funasr==1.4.16"
 """Only two of its modules are imported, which need torch alone: it comes without its needs."""
 TOLERANCE = 1e-4
 """Largest difference between the ONNX file and the torch original that passes."""
-READ = {"fsmn_vad": ("model.pt", "am.mvn", "config.yaml"), "campplus": ("*.pt", "*.bin")}
+READ = {
+    "fsmn_vad": ("model.pt", "am.mvn", "config.yaml"),
+    "campplus": ("*.pt", "*.bin"),
+    "pyannet": ("*.pt",),
+}
 """Files that a network is made of; a change of another asks for no new export."""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import yaml
 
+from volume_bootstrap.pyannet import PyanNet
 from volume_bootstrap.slim_funasr import import_funasr
 
 
@@ -32,7 +33,7 @@ def fsmn_vad(weights: Path, target: Path) -> float:
     state = torch.load(weights / "model.pt", map_location="cpu", weights_only=True)
     encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items()})
     shift, scale = read_cmvn(weights / "am.mvn")
-    network = _StackedVad(encoder, shift, scale).eval()
+    network = _convolutional_vad(encoder, shift, scale).eval()
 
     def original(frames: torch.Tensor) -> torch.Tensor:
         # The composition of FunASR's front end, frame by frame.
@@ -109,6 +110,16 @@ def _camplus_network() -> torch.nn.Module:
     return CamPlusPlus()
 
 
+def pyannet(weights: Path, target: Path) -> float:
+    """PyanNet: `waveform` [N, S] -> `probability` [N, T, 7]."""
+    (file,) = weights.glob("*.pt")
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    network = PyanNet(checkpoint["state_dict"]).eval()
+    inputs = [torch.randn(n, s) * 0.1 for n, s in ((1, 1_261), (2, 159_751), (4, 40_000))]
+    axes = {0: "num_windows", 1: "num_samples"}
+    return _export(network, network, inputs, target, ("waveform", "probability"), axes)
+
+
 def read_cmvn(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Shift and scale of a Kaldi ``am.mvn``: (400,) each."""
     rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -121,26 +132,73 @@ def read_cmvn(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return shift, scale
 
 
-class _StackedVad(torch.nn.Module):  # type: ignore[misc]
-    """The encoder with its front end's stacking and normalisation before it."""
+def _convolutional_vad(
+    encoder: torch.nn.Module, shift: torch.Tensor, scale: torch.Tensor
+) -> torch.nn.Module:
+    """The same function as a row of convolutions over time.
 
-    def __init__(self, encoder: torch.nn.Module, shift: torch.Tensor, scale: torch.Tensor) -> None:
+    Linear layers are convolutions of one tap, so that nothing is transposed between them and the
+    memory blocks. What is linear is joined: normalisation and the first layer, which has five taps
+    for the five frames; a memory block and the path around it; the last two layers and, for the
+    softmax, the difference of each score from the first.
+    """
+    from torch.nn import Conv1d, ReLU
+
+    def linear(layer: torch.nn.Module) -> Conv1d:
+        return _conv(layer.linear.weight[:, :, None], layer.linear.bias)
+
+    stacked = encoder.in_linear1.linear
+    weight, bias = stacked.weight * scale, stacked.bias + stacked.weight @ (shift * scale)
+    layers = [_conv(weight.unflatten(1, (5, 80)).transpose(1, 2), bias)]
+    layers += [linear(encoder.in_linear2), ReLU()]
+    for block in encoder.fsmn:
+        memory = block.fsmn_block.conv_left.weight[..., 0].clone()  # (dim, 1, order)
+        memory[:, :, -1] += 1  # the frame itself
+        layers += [linear(block.linear), _Past(_conv(memory, None, groups=len(memory)))]
+        layers += [linear(block.affine), ReLU()]
+    first, last = encoder.out_linear1.linear, encoder.out_linear2.linear
+    weight, bias = last.weight @ first.weight, last.weight @ first.bias + last.bias
+    joined = _conv((weight - weight[:1])[:, :, None], bias - bias[:1])
+    return _FirstProbability(torch.nn.Sequential(*layers, joined))
+
+
+def _conv(weight: torch.Tensor, bias: torch.Tensor | None, groups: int = 1) -> torch.nn.Conv1d:
+    """A convolution over time: weight (out, in / groups, taps)."""
+    out, inside, taps = weight.shape
+    layer = torch.nn.Conv1d(inside * groups, out, taps, groups=groups, bias=bias is not None)
+    layer.weight.data = weight.detach().contiguous()
+    if bias is not None:
+        layer.bias.data = bias.detach()
+    return layer
+
+
+class _Past(torch.nn.Module):  # type: ignore[misc]
+    """A convolution that sees a frame and those before it; zeros before the first."""
+
+    def __init__(self, convolution: torch.nn.Conv1d) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.register_buffer("shift", shift)
-        self.register_buffer("scale", scale)
+        self.pad = torch.nn.ConstantPad1d((convolution.kernel_size[0] - 1, 0), 0.0)
+        self.convolution = convolution
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        past: torch.Tensor = self.convolution(self.pad(x))
+        return past
+
+
+class _FirstProbability(torch.nn.Module):  # type: ignore[misc]
+    """Frames [1, T + 4, 80] -> what softmax gives the first of all scores [1, T].
+
+    `network` gives by how much each score exceeds the first.
+    """
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        # Slices rather than unfold: they export to plain operators.
-        shifted = [
-            frames[:, 0:-4],
-            frames[:, 1:-3],
-            frames[:, 2:-2],
-            frames[:, 3:-1],
-            frames[:, 4:],
-        ]
-        scores: torch.Tensor = self.encoder((torch.cat(shifted, dim=2) + self.shift) * self.scale)
-        return scores[:, :, 0]
+        excess = self.network(frames.transpose(1, 2))
+        probability: torch.Tensor = 1 / excess.exp().sum(1)
+        return probability
 
 
 def _export(
@@ -179,7 +237,7 @@ def _export(
     return max(differences)
 
 
-NETWORKS = {"fsmn_vad": fsmn_vad, "campplus": campplus}
+NETWORKS = {"fsmn_vad": fsmn_vad, "campplus": campplus, "pyannet": pyannet}
 
 
 def main(network: str, weights: str, target: str) -> None:

@@ -237,12 +237,20 @@ class ModelEntry(_Strict):
     alias: Alias
     id: ModelId
     revision: str | None = None
-    task: Literal["vad", "embedding", "asr", "punctuation", "speaker-change", "diarization"]
+    task: Literal[
+        "vad",
+        "embedding",
+        "segmentation",
+        "asr",
+        "punctuation",
+        "speaker-change",
+        "diarization",
+    ]
     engine: str | None = None
     licence: str
     files: list[FileEntry] = []
     sources: list[Annotated[Source, Field(discriminator="kind")]] = Field(min_length=1)
-    export: Literal["fsmn_vad", "campplus"] | None = None
+    export: Literal["fsmn_vad", "campplus", "pyannet"] | None = None
 
     @model_validator(mode="after")
     def _readable(self) -> "ModelEntry":

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -9,15 +10,19 @@ from functools import partial
 
 from worker import replies
 from worker.control import Exclusive, JobControl
+from worker.diarization.enrollment import alike
+from worker.diarization.pipeline import Diarization
 from worker.errors import JobEndedError
 from worker.faults import is_device_fault
+from worker.listening import Listener
 from worker.memory import Memory
+from worker.naming import quote
 from worker.planning import Plan
 from worker.recordings import Recording, read_ahead
 from worker.replies import Reply
 from worker.s3_account import Account
 from worker.schema import JobRequest
-from worker.segments import Segment, Turn, Utterance
+from worker.segments import Turn, Utterance
 from worker.settings import Settings
 from worker.telemetry import Stopwatch
 from worker.transcription import punctuation
@@ -45,7 +50,7 @@ class Work:
 
     index: int
     recording: Recording
-    turns: list[Turn]
+    diarization: Diarization
     transcript: Transcript | None
 
     @property
@@ -79,6 +84,9 @@ class Job:
         self._memory = memory
         self._control = control
         self._occupied = Exclusive(occupied, control)
+        self._listener = Listener(plan, memory, self._occupied, control)
+        self._options = plan.diarization
+        self._untold_s: dict[str, float] = {}
         self._waiting: list[Work] = []
         self._outcomes: list[Reply | Exception] = [RuntimeError("left out") for _ in request.audio]
         self._transcriber: Transcriber | None = None
@@ -98,7 +106,10 @@ class Job:
         ------
         CancelledError
             The job was cancelled.
+        WorkerError
+            A voice that the job names cannot be known.
         """
+        self._enrol()
         with (
             workspace() as folder,
             ExitStack() as opened,
@@ -126,7 +137,7 @@ class Job:
     def _take(self, index: int, recording: Recording) -> None:
         """Listen to a recording; if that fails, the others go on."""
         try:
-            turns, segments = self._listen(recording)
+            diarization, segments = self._listener(recording, self._options)
         except JobEndedError:
             raise
         except Exception as error:
@@ -136,39 +147,44 @@ class Job:
             recording.close()
             self._outcomes[index] = error
             return
+        recording.stopwatch.seconds |= self._untold_s
+        self._untold_s = {}
         if self._plan.diarizer:
-            self._publish(index, turns=replies.describe_turns(turns))
+            self._publish(index, turns=replies.describe_turns(diarization))
         transcript = None
         if self._transcriber:
-            heard = partial(self._heard, index, recording.stopwatch, turns)
+            heard = partial(self._heard, index, recording.stopwatch, diarization)
             # Recognises what was gathered of any recording: what fails here is the job's.
             transcript = self._transcriber.add(
                 recording.audio.waveform, segments, heard if self._request.stream else None
             )
-        self._waiting.append(Work(index, recording, turns, transcript))
+        self._waiting.append(Work(index, recording, diarization, transcript))
 
-    def _listen(self, recording: Recording) -> tuple[list[Turn], list[Segment]]:
-        """Find the speech of a recording, and whose it is where the job asks for it."""
-        plan, control = self._plan, self._control
-        waveform, stopwatch = recording.audio.waveform, recording.stopwatch
-        with ExitStack() as held:
-            with stopwatch.stage("wait"):
-                held.enter_context(self._occupied)
-            with stopwatch.stage("vad"):
-                segments = self._memory.attempt(
-                    "vad", lambda _: plan.vad(waveform, plan.vad_options, control)
-                )
-            turns: list[Turn] = []
-            if plan.diarizer:
-                turns = plan.diarizer(waveform, segments, plan.diarization, stopwatch, control)
-            return turns, segments
+    def _enrol(self) -> None:
+        """Learn the voices that the job names; the first recording tells the time it took."""
+        if not self._request.speakers:
+            return
+        started = time.perf_counter()
+        voices = self._listener.enrol(self._request.speakers, self._settings, self._account)
+        self._options = replace(self._options, voices=voices)
+        self._untold_s = {"enrollment": time.perf_counter() - started}
+        notes = (
+            f"speakers: {quote(first)} and {quote(second)} sound like one person ({score:.2f}); "
+            "whom they fit gets the name of the more alike"
+            for (first, second), score in alike(voices).items()
+        )
+        self._plan = replace(self._plan, notes=(*self._plan.notes, *notes))
 
     def _heard(
-        self, index: int, stopwatch: Stopwatch, turns: Sequence[Turn], spoken: Sequence[Spoken]
+        self,
+        index: int,
+        stopwatch: Stopwatch,
+        diarization: Diarization,
+        spoken: Sequence[Spoken],
     ) -> None:
         """Publish what was recognised of a recording while the rest of it is to come."""
         try:
-            utterances = self._utterances(spoken, turns, stopwatch)
+            utterances = self._utterances(spoken, diarization.turns, stopwatch)
         except JobEndedError:
             raise
         except Exception as error:
@@ -177,7 +193,8 @@ class Job:
             # The pool is of several recordings; this one's own result will say what is wrong.
             logger.warning("a part of recording %d is not published", index, exc_info=True)
             return
-        self._publish(index, segments=replies.describe_segments(self._request, utterances))
+        described = replies.describe_segments(self._request, diarization, utterances)
+        self._publish(index, segments=described)
 
     def _publish(self, index: int, **part: list[Reply]) -> None:
         """Tell a caller who reads along."""
@@ -206,12 +223,12 @@ class Job:
             "%s: %.1f s of audio, %d turns, %d utterances, in %.2f s",
             self._request.task,
             recording.audio.duration,
-            len(work.turns),
+            len(work.diarization.turns),
             len(utterances),
             recording.stopwatch.total,
         )
         reply = replies.build(
-            self._request, self._plan, recording, work.turns, utterances, self._control
+            self._request, self._plan, recording, work.diarization, utterances, self._control
         )
         # The models were loaded once, so one recording tells the time: the sums are of the list.
         self._plan = replace(self._plan, load_s=0.0)
@@ -224,7 +241,7 @@ class Job:
         stopwatch = work.recording.stopwatch
         stopwatch.seconds["wait"] += work.transcript.waited_s
         stopwatch.seconds["asr"] = work.transcript.seconds
-        return self._utterances(work.transcript.in_order(), work.turns, stopwatch)
+        return self._utterances(work.transcript.in_order(), work.diarization.turns, stopwatch)
 
     def _utterances(
         self, spoken: Sequence[Spoken], turns: Sequence[Turn], stopwatch: Stopwatch

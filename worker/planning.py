@@ -12,18 +12,20 @@ from pydantic import ValidationError
 
 from volume_bootstrap.layout import ModelRecord
 from worker.control import JobControl
+from worker.defaults import AsrModels, ProjectDefaults
 from worker.diarization.clustering import SpeakerBounds
 from worker.diarization.pipeline import DiarizationOptions, Diarizer
 from worker.engines import funasr_models, whisper
 from worker.engines.base import AsrOptions, Punctuator, Recogniser, Traits, Writes
 from worker.engines.embedding import SpeakerEmbedding
+from worker.engines.segmentation import Segmentation
 from worker.engines.session import OnnxSession
 from worker.engines.vad import FsmnVad, VadOptions
 from worker.errors import InvalidInputError, ModelNotProvisionedError
 from worker.model_cache import Loader, Model, ModelCache
 from worker.model_store import ModelStore
 from worker.naming import quote
-from worker.schema import AsrModels, JobRequest, ProjectDefaults
+from worker.schema import JobRequest
 
 LOADERS = {"funasr": funasr_models.load, "whisper": whisper.load}
 """By the engine that models.yaml names."""
@@ -111,8 +113,19 @@ class Planner:
         if request.task != "asr":
             wanted = request.model if request.task == "diarization" else None
             models["embedding"] = self._store.find("embedding", aliases.embedding, wanted)
+            _check_voices(request, models["embedding"])
             session = leases.take(models["embedding"], OnnxSession)
-            diarizer = Diarizer(SpeakerEmbedding(session), self._cache.memory)
+            segmentation = None
+            if _wants_overlap(request, defaults):
+                if aliases.segmentation is None:
+                    raise ModelNotProvisionedError(
+                        "diarization.overlap: project "
+                        f"{self._store.project} has no model that hears two voices at once. Leave "
+                        "it out, or provision a project whose defaults name a `segmentation`."
+                    )
+                models["segmentation"] = self._store.find("segmentation", aliases.segmentation)
+                segmentation = Segmentation(leases.take(models["segmentation"], OnnxSession))
+            diarizer = Diarizer(SpeakerEmbedding(session), self._cache.memory, segmentation)
         recognition, notes = None, tuple[str, ...]()
         if request.task != "diarization":
             if defaults.asr is None:
@@ -214,6 +227,18 @@ def _check(request: JobRequest, alias: str, traits: Traits) -> None:
         )
 
 
+def _check_voices(request: JobRequest, record: ModelRecord) -> None:
+    """Refuse embeddings of another model: they have nothing to do with this one's."""
+    for voice in request.speakers:
+        model = voice.embedding.model if voice.embedding else None
+        if model not in (None, record.reference):
+            raise InvalidInputError(
+                f"speakers: the embedding of {quote(voice.name)} is of model {quote(model)}, and "
+                f"this job uses {record.reference}. Enrol the voice by its audio, or have its "
+                "embedding returned by this model."
+            )
+
+
 def _vad_options(request: JobRequest, defaults: ProjectDefaults) -> VadOptions:
     return VadOptions(
         **{
@@ -223,10 +248,15 @@ def _vad_options(request: JobRequest, defaults: ProjectDefaults) -> VadOptions:
     )
 
 
+def _wants_overlap(request: JobRequest, defaults: ProjectDefaults) -> bool:
+    asked = request.diarization.overlap
+    return bool(defaults.diarization.diarization.overlap if asked is None else asked)
+
+
 def _diarization_options(request: JobRequest, defaults: ProjectDefaults) -> DiarizationOptions:
     asked = {
-        **defaults.diarization.diarization.model_dump(exclude_none=True),
-        **request.diarization.model_dump(exclude_none=True),
+        **defaults.diarization.diarization.model_dump(exclude_none=True, exclude={"overlap"}),
+        **request.diarization.model_dump(exclude_none=True, exclude={"overlap"}),
     }
     speakers = SpeakerBounds(
         minimum=request.num_speakers or request.min_speakers or 1,

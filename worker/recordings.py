@@ -15,8 +15,8 @@ from worker.errors import AudioTooLargeError, JobEndedError
 from worker.fetch import fetch
 from worker.naming import describe_source
 from worker.s3_account import Account
-from worker.schema import AudioSource
 from worker.settings import Settings
+from worker.sources import AudioSource
 from worker.telemetry import Stopwatch
 
 AHEAD = 2

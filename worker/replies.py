@@ -7,22 +7,26 @@ from typing import Any
 from volume_bootstrap.layout import ModelRecord
 from worker import formats
 from worker.control import JobControl
+from worker.diarization.pipeline import Diarization
 from worker.formats.document import Document
 from worker.naming import name_of
 from worker.planning import Plan
 from worker.recordings import Recording
 from worker.schema import JobRequest
-from worker.segments import Turn, Utterance, Word, label
+from worker.segments import Utterance, Word, label
 from worker.text import join
 
 Reply = dict[str, Any]
+
+EMBEDDING_DIGITS = 4
+"""Of 192 values of about 0.07: it changes the cosine of two voices by less than 0.0001."""
 
 
 def build(
     request: JobRequest,
     plan: Plan,
     recording: Recording,
-    turns: Sequence[Turn],
+    diarization: Diarization,
     utterances: Sequence[Utterance],
     control: JobControl,
 ) -> Reply:
@@ -45,19 +49,20 @@ def build(
         },
     }
     if plan.diarizer:
-        result["speakers"] = _speakers(turns)
-        result["turns"] = describe_turns(turns)
+        result["speakers"] = _speakers(request, plan, diarization)
+        result["turns"] = describe_turns(diarization)
     if plan.recognition:
         result["language"] = _language(utterances)
         result["text"] = join(u.text for u in utterances)
         if request.granularity != "none":
-            result["segments"] = describe_segments(request, utterances)
+            result["segments"] = describe_segments(request, diarization, utterances)
     if plan.notes:
         result["notes"] = list(plan.notes)
     result["models"] = _references(plan.models)
     result["timings"] = _timings(plan.load_s, recording)
     name = recording.source.id or name_of(recording.source.url)
-    document = Document(name, audio.duration, turns, utterances)
+    names = {number: known.name for number, known in diarization.identities.items()}
+    document = Document(name, audio.duration, diarization.turns, utterances, names)
     files: dict[str, str] = {}
     for wanted in request.formats:
         control.check()
@@ -67,31 +72,52 @@ def build(
     return result
 
 
-def describe_turns(turns: Sequence[Turn]) -> list[Reply]:
-    """Describe who spoke when."""
-    return [{"start": t.start, "end": t.end, "speaker": t.label} for t in turns]
+def describe_turns(diarization: Diarization) -> list[Reply]:
+    """Describe who spoke when; turns of known voices have a name, and a score."""
+    described = []
+    for turn in diarization.turns:
+        entry = {"start": turn.start, "end": turn.end, **_who(turn.speaker, diarization)}
+        if known := diarization.identities.get(turn.speaker):
+            entry["score"] = round(known.score, 3)
+        described.append(entry)
+    return described
 
 
-def describe_segments(request: JobRequest, utterances: Sequence[Utterance]) -> list[Reply]:
+def describe_segments(
+    request: JobRequest, diarization: Diarization, utterances: Sequence[Utterance]
+) -> list[Reply]:
     """Describe what was said, as finely as the job asks for."""
-    words, speakers = request.granularity == "word", request.task == "transcript"
-    return [_segment(utterance, speakers=speakers, words=words) for utterance in utterances]
+    speakers = diarization if request.task == "transcript" else None
+    words = request.granularity == "word"
+    return [_segment(utterance, speakers, words=words) for utterance in utterances]
 
 
-def _speakers(turns: Sequence[Turn]) -> list[Reply]:
-    by_speaker: dict[str, list[Turn]] = {}
-    for turn in turns:
-        by_speaker.setdefault(turn.label, []).append(turn)
-    return [
-        {"speaker": name, "duration": round(sum(t.duration for t in own), 3), "turns": len(own)}
-        for name, own in by_speaker.items()
-    ]
+def _speakers(request: JobRequest, plan: Plan, diarization: Diarization) -> list[Reply]:
+    described = []
+    for number, voice in enumerate(diarization.voices):
+        own = [turn for turn in diarization.turns if turn.speaker == number]
+        known = diarization.identities.get(number)
+        entry: Reply = {
+            "speaker": label(number),
+            "name": known.name if known else None,
+            "duration": round(sum(turn.duration for turn in own), 3),
+            "turns": len(own),
+        }
+        if known:
+            entry["score"] = round(known.score, 3)
+        if request.return_embeddings:
+            entry["embedding"] = {
+                "model": plan.models["embedding"].reference,
+                "values": [round(float(value), EMBEDDING_DIGITS) for value in voice],
+            }
+        described.append(entry)
+    return described
 
 
-def _segment(utterance: Utterance, *, speakers: bool, words: bool) -> Reply:
+def _segment(utterance: Utterance, speakers: Diarization | None, *, words: bool) -> Reply:
     segment: Reply = {"start": utterance.start, "end": utterance.end}
     if speakers:
-        segment["speaker"] = _label(utterance.speaker)
+        segment |= _who(utterance.speaker, speakers)
     segment |= {
         "text": utterance.text,
         "language": utterance.language,
@@ -99,21 +125,23 @@ def _segment(utterance: Utterance, *, speakers: bool, words: bool) -> Reply:
         "event": utterance.event,
     }
     if words and utterance.words is not None:
-        segment["words"] = [_word(word, speakers=speakers) for word in utterance.words]
+        segment["words"] = [_word(word, speakers) for word in utterance.words]
     if utterance.flaw:
         segment["flaw"] = utterance.flaw
     return segment
 
 
-def _word(word: Word, *, speakers: bool) -> Reply:
+def _word(word: Word, speakers: Diarization | None) -> Reply:
     described: Reply = {"word": word.text, "start": word.start, "end": word.end}
-    if speakers:
-        described["speaker"] = _label(word.speaker)
-    return described
+    return described | _who(word.speaker, speakers) if speakers else described
 
 
-def _label(speaker: int | None) -> str | None:
-    return None if speaker is None else label(speaker)
+def _who(speaker: int | None, diarization: Diarization) -> Reply:
+    """The speaker of something, with the name where it is known."""
+    if speaker is None:
+        return {"speaker": None}
+    known = diarization.identities.get(speaker)
+    return {"speaker": label(speaker)} | ({"name": known.name} if known else {})
 
 
 def _language(utterances: Sequence[Utterance]) -> str | None:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -18,14 +17,22 @@ from worker import places
 from worker.errors import InvalidInputError
 from worker.formats import FORMATS_OF_TASK
 from worker.naming import quote
+from worker.sources import (
+    MAX_SECONDS,
+    MAX_VOICES,
+    AudioSource,
+    EnrolledVoice,
+    Finite,
+    Strict,
+    Text,
+    VoiceEmbedding,
+    Voices,
+)
 
 MAX_SPEAKERS = 100
 
 MAX_AUDIOS = 64
 """Recordings of one job."""
-
-MAX_SECONDS = 10_000_000
-"""Longer than any recording; what lies beyond is a mistake."""
 MAX_MISTAKES = 5
 """Mistakes that one message names."""
 MAX_FIELDS = 100
@@ -34,41 +41,18 @@ MAX_GUESSED = 100
 """Characters of a name that is compared with those of fields."""
 
 
-def _is_unicode(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("holds half a surrogate pair, which is no text") from error
-    return text
-
-
-Text = Annotated[str, AfterValidator(_is_unicode)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Task = Literal["diarization", "asr", "transcript"]
 Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid"]
 Timestamps = Literal["none", "segment", "word"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$", description="a code such as en, or auto")]
-Hotword = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_unicode)]
+Hotword = Annotated[Text, Field(min_length=1, max_length=100)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
 BucketName = Annotated[str, Field(pattern=f"^{places.BUCKET}$")]
-Place = Annotated[str, AfterValidator(_is_unicode), AfterValidator(places.check)]
+Place = Annotated[Text, AfterValidator(places.check)]
 """``s3://bucket/prefix/``"""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class AudioSource(_Strict):
-    """Where the audio is, and which stretch of it is meant."""
-
-    url: Text = Field(min_length=1)
-    id: Text | None = Field(None, min_length=1, max_length=200)
-    offset: Finite = Field(0.0, ge=0, le=MAX_SECONDS, description="seconds")
-    duration: Finite | None = Field(None, gt=0, le=MAX_SECONDS, description="seconds")
-
-
-class VadRequest(_Strict):
+class VadRequest(Strict):
     """What a job may set of the VAD; what it leaves out is the project's."""
 
     max_end_silence_ms: int | None = Field(None, ge=0, le=10_000)
@@ -76,67 +60,25 @@ class VadRequest(_Strict):
     speech_noise_threshold: Finite | None = Field(None, ge=-1, le=1)
 
 
-class DiarizationRequest(_Strict):
+class DiarizationRequest(Strict):
     """What a job may set of the diarization; what it leaves out is the project's."""
 
     window_s: Finite | None = Field(None, ge=1, le=3)
     shift_s: Finite | None = Field(None, ge=0.25, le=3)
     merge_threshold: Finite | None = Field(None, ge=0, le=1)
+    overlap: bool | None = Field(None, description="whether two may speak at once")
 
 
-class DiarizationModels(_Strict):
-    """Aliases of the models that tell who spoke when."""
-
-    vad: str
-    embedding: str
-
-
-class DiarizationDefaults(_Strict):
-    """``defaults.diarization`` of a project, as its manifest tells."""
-
-    models: DiarizationModels
-    preload: bool = True
-    vad: VadRequest = VadRequest()
-    diarization: DiarizationRequest = DiarizationRequest()
-
-
-class AsrModels(_Strict):
-    """Aliases of the models that tell what was said; punctuation for those that write none."""
-
-    asr: str
-    punctuation: str | None = None
-
-
-class AsrDefaults(_Strict):
-    """``defaults.asr`` of a project, as its manifest tells."""
-
-    models: AsrModels
-    preload: bool = True
-
-
-class ProjectDefaults(_Strict):
-    """``defaults`` of a project; one without `asr` only diarizes."""
-
-    diarization: DiarizationDefaults
-    asr: AsrDefaults | None = None
-
-    @property
-    def preloaded(self) -> list[Task]:
-        """Tasks whose models are loaded before the first job, and stay loaded."""
-        tasks: dict[Task, DiarizationDefaults | AsrDefaults | None] = {
-            "diarization": self.diarization,
-            "asr": self.asr,
-        }
-        return [task for task, defaults in tasks.items() if defaults and defaults.preload]
-
-
-SPEAKER_FIELDS = frozenset({"num_speakers", "min_speakers", "max_speakers", "diarization"})
+SPEAKER_FIELDS = frozenset(
+    {"num_speakers", "min_speakers", "max_speakers", "speakers", "return_embeddings"}
+    | {"diarization"}
+)
 TEXT_FIELDS = frozenset({"language", "timestamps", "punctuation", "itn", "hotwords"})
 FOREIGN_FIELDS = {"diarization": TEXT_FIELDS, "asr": SPEAKER_FIELDS, "transcript": frozenset[str]()}
 """Fields that say nothing to a task: one that is set is a mistake."""
 
 
-class JobRequest(_Strict):
+class JobRequest(Strict):
     """``input`` of a job; `audio` is a list of one where the job names one."""
 
     task: Task = "transcript"
@@ -146,6 +88,8 @@ class JobRequest(_Strict):
     num_speakers: SpeakerCount | None = None
     min_speakers: SpeakerCount | None = None
     max_speakers: SpeakerCount | None = None
+    speakers: Voices = Field([])
+    return_embeddings: bool = False
     timestamps: Timestamps | None = None
     punctuation: bool = True
     itn: bool = True
@@ -189,7 +133,7 @@ PARTS: dict[str, type[BaseModel]] = {"vad": VadRequest, "diarization": Diarizati
 """Fields of a job that are objects, beside its audio."""
 
 
-class S3Config(_Strict):
+class S3Config(Strict):
     """``s3Config`` of a job, beside its ``input``: where its caller keeps files."""
 
     access_id: Text = Field(alias="accessId", min_length=1, max_length=500)
@@ -239,6 +183,7 @@ def parse(job_input: object) -> JobRequest:
         )
     for name, part in ("input", job_input), *((n, job_input.get(n)) for n in PARTS):
         _check_num_fields(name, part)
+    _check_voices(job_input.get("speakers"))
     fields = dict(job_input)
     audio = fields.get("audio")
     if "audio" in fields:
@@ -272,6 +217,20 @@ def _check_num_fields(where: str, value: object) -> None:
         )
 
 
+def _check_voices(voices: object) -> None:
+    """Refuse what would take long to describe."""
+    if not isinstance(voices, list):
+        return
+    if len(voices) > MAX_VOICES:
+        raise InvalidInputError(
+            f"speakers: {len(voices):,} voices; a job may know at most {MAX_VOICES}."
+        )
+    for index, voice in enumerate(voices):
+        _check_num_fields(f"speakers.{index}", voice)
+        for name in ("audio", "embedding") if isinstance(voice, dict) else ():
+            _check_num_fields(f"speakers.{index}.{name}", voice.get(name))
+
+
 def _describe(error: ErrorDetails) -> str:
     where = ".".join(quote(str(part))[1:-1] for part in error["loc"]) or "input"
     if error["type"] == "missing":
@@ -288,6 +247,17 @@ def _describe(error: ErrorDetails) -> str:
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    if not location:
-        return list(JobRequest.model_fields)
-    return list(PARTS.get(str(location[0]), AudioSource).model_fields)
+    """Names of the fields of a part of a job, by where it is."""
+    part: type[BaseModel]
+    match location:
+        case ():
+            part = JobRequest
+        case ("speakers", _):
+            part = EnrolledVoice
+        case ("speakers", _, "embedding"):
+            part = VoiceEmbedding
+        case (str(name), *_):
+            part = PARTS.get(name, AudioSource)
+        case _:
+            raise ValueError(f"a job has no field at {location}")
+    return list(part.model_fields)

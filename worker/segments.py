@@ -32,10 +32,6 @@ class Turn:
     def duration(self) -> float:
         return self.end - self.start
 
-    @property
-    def label(self) -> str:
-        return label(self.speaker)
-
 
 @dataclass(frozen=True, slots=True)
 class Word:

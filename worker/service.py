@@ -36,7 +36,7 @@ from worker.telemetry import Record, Tally
 
 logger = logging.getLogger(__name__)
 
-FIRST_JOB_IMPORTS = ("av", "kaldi_native_fbank", "scipy.cluster.hierarchy")
+FIRST_JOB_IMPORTS = ("av", "scipy.cluster.hierarchy", "scipy.fft", "scipy.sparse")
 
 
 @dataclass(frozen=True, slots=True)

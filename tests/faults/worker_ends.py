@@ -6,7 +6,7 @@ from functools import partial
 from tests.faults.worker_scene import DEADLINE_S, FOR_EVER, Trial, WorkerScene
 from tests.platform import until
 
-STAGES = ("decode", "vad", "embedding", "clustering", "asr")
+STAGES = ("decode", "vad", "overlap", "embedding", "clustering", "asr")
 """Those that report how far they are."""
 GRACE_S = 3
 LATE_S = 60

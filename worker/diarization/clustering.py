@@ -1,28 +1,41 @@
 """Embeddings -> speakers: deterministic, with or without a known number of them.
 
-`find_centroids`: average-linkage clustering finds groups of windows; groups too
-small to be a speaker are dissolved, groups whose centroids are near are merged.
-`settle`: every window joins its nearest centroid until nothing changes
-(spherical k-means). The constants were chosen on the development conversations
-and on generated ones; docs/diarization.md has the figures.
+`find_centroids`: average linkage finds groups of windows; those that speak like nobody else, and
+for long enough, are speakers; speakers whose centroids are near are merged. `settle`: every window
+joins its nearest centroid until nothing changes (spherical k-means). The constants were chosen on
+the development conversations and on generated ones; docs/diarization.md has the figures.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.diarization.linkage import Groups, Tree, link, shrink
+
 LINKAGE_DISTANCE = 0.62
 """Groups of windows farther apart than this (mean cosine distance) stay apart."""
-MERGE_SIMILARITY = 0.6
+MERGE_SIMILARITY = 0.62
 """Groups whose centroids are nearer than this (cosine) are one speaker."""
-LARGEST_SMALL_GROUP = 6
-"""A group of this many windows (5 s of speech) is a speaker in any recording."""
-SMALL_GROUP_SHARE = 0.1
-"""In a recording of a few windows, a group of this share of them is enough."""
-MAX_LINKED_WINDOWS = 4_000
-"""Linkage needs memory for every pair; a longer recording is thinned out evenly to this many
-windows first, and the others join the centroids."""
+
+SPAN_WINDOWS = 1_200
+"""How much is asked of a speaker depends on the densest so many windows, 15 minutes of speech:
+not on the recording's length, nor on whether the same is heard again an hour later."""
+SPEAKER_SHARE = 0.005
+"""Least share of the windows in a span that is a speaker: 6 of 1,200, about 5 s of speech."""
+LEAST_WINDOWS = 2
+"""Least number of windows of a speaker in a short recording; they are on end."""
+SURE_WINDOWS = 6
+SURE_RUN = 4
+"""A group of so many windows, some on end, is a speaker. One of fewer may be what
+is left of others where they speak at once or break off, and has to be unlike them."""
+UNLIKE_SIMILARITY = 0.4
+"""The centroid of a small group is no nearer than this (cosine) to those of other speakers. What
+two voices gave together on end was at 0.46 and more to one of them, a voice at 0.40 and less."""
+MAX_SPEAKERS = 100
+"""More are not looked for, however different the windows are."""
+
 MAX_ROUNDS = 20
 BLOCK_WINDOWS = 4_096
 """Windows that are brought to unit length at a time, to bound memory."""
@@ -53,68 +66,85 @@ def normalise(embeddings: Floats) -> Floats:
     return unit
 
 
-def find_centroids(unit: Floats, bounds: SpeakerBounds, merge_similarity: float) -> Floats:
+def find_centroids(
+    unit: Floats, bounds: SpeakerBounds, merge_similarity: float, check: Callable[[], None]
+) -> Floats:
     """Find the speakers: (num_speakers, dim), before the windows settle.
-
-    A long recording is thinned out: the work is bounded.
 
     Parameters
     ----------
-    unit : (num_windows, dim) of unit length, at least one window
+    unit : (num_windows, dim) of unit length, in order of time, at least one window
     bounds : honoured as far as there are that many different windows.
     merge_similarity : cosine above which two groups are one speaker.
+    check : called every fifth of a second or so; what it raises ends the work.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import pdist
-
-    if len(unit) == 1:
-        return unit
-    sample = np.linspace(0, len(unit) - 1, min(len(unit), MAX_LINKED_WINDOWS)).astype(int)
-    unit = unit[sample]
-    # Half the squared distance of unit vectors is their cosine distance.
-    distances = pdist(unit, "sqeuclidean")
-    distances /= 2  # in place: it is 64 MB large
-    tree = linkage(distances, method="average")
-    enough = min(LARGEST_SMALL_GROUP, max(2, int(len(unit) * SMALL_GROUP_SHARE)))
-    groups = fcluster(tree, LINKAGE_DISTANCE, criterion="distance") - 1
-    labels = _join(unit, _centroids(unit, groups, _large_groups(groups, enough)))
-    labels = _merge(unit, labels, bounds.maximum, merge_similarity)
-
-    if labels.max() + 1 < bounds.minimum:
-        # Go down the tree until enough groups are large enough to be speakers; at its foot,
-        # take the largest there are.
-        for count in range(bounds.minimum, min(len(unit), 4 * bounds.minimum) + 1):
-            groups = fcluster(tree, count, criterion="maxclust") - 1
-            if len(_large_groups(groups, enough)) >= bounds.minimum:
-                break
-        else:
-            groups = fcluster(tree, bounds.minimum, criterion="maxclust") - 1
-        largest = np.argsort(-np.bincount(groups), kind="stable")[: bounds.minimum]
-        return _centroids(unit, groups, largest)
-    return _centroids(unit, labels, np.arange(labels.max() + 1))
+    groups = shrink(unit, check)
+    tree = link(groups)
+    found = groups.joined(tree.cut(LINKAGE_DISTANCE))
+    sums = _merge(found.sums[_speakers(found)], bounds, merge_similarity)
+    if len(sums) < bounds.minimum:
+        sums = _split(groups, tree, bounds.minimum, check)
+    return _unit(sums)
 
 
-def _large_groups(groups: Labels, enough: int) -> Labels:
-    """Groups with `enough` windows; where none has, everything is the one group."""
-    sizes = np.bincount(groups)
-    large = np.flatnonzero(sizes >= enough)
-    return large if len(large) else np.array([sizes.argmax()])
+def _speakers(groups: Groups) -> Labels:
+    """Which groups are speakers, the surest first; at least one."""
+    windows = _most_in_span(groups.labels)
+    runs = _longest_runs(groups.labels)
+    span = min(len(groups.labels), SPAN_WINDOWS)
+    enough = max(LEAST_WINDOWS, int(np.ceil(SPEAKER_SHARE * span)))
+    possible = (windows >= enough) & (runs >= 2)
+    sure = (windows >= SURE_WINDOWS) & (runs >= SURE_RUN)
+    centroids = _unit(groups.sums)
+    speakers: list[int] = []
+    for group in np.lexsort((-windows, ~sure)).tolist():
+        unlike = not speakers or (centroids[speakers] @ centroids[group]).max() < UNLIKE_SIMILARITY
+        if possible[group] and (sure[group] or unlike):
+            speakers.append(group)
+    return np.array(speakers[:MAX_SPEAKERS] or [int(windows.argmax())])
 
 
-def _merge(unit: Floats, labels: Labels, maximum: int | None, similarity: float) -> Labels:
+def _most_in_span(labels: Labels) -> Labels:
+    """Count the windows of each group in the `SPAN_WINDOWS` on end that hold the most of them."""
+    order = np.argsort(labels, kind="stable")
+    # Where each window would stand if a group began a span after the last one had ended.
+    places = labels[order] * (len(labels) + SPAN_WINDOWS) + order
+    counts = np.arange(1, len(labels) + 1) - np.searchsorted(places, places - SPAN_WINDOWS, "right")
+    return np.maximum.reduceat(counts, np.searchsorted(labels[order], np.arange(labels.max() + 1)))
+
+
+def _longest_runs(labels: Labels) -> Labels:
+    """Count the windows of each group in its longest run, windows that follow each other."""
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    runs = np.zeros(labels.max() + 1, dtype=np.intp)
+    np.maximum.at(runs, labels[starts], np.diff(starts, append=len(labels)))
+    return runs
+
+
+def _merge(sums: Floats, bounds: SpeakerBounds, similarity: float) -> Floats:
     """Merge the two nearest groups while they are near, or too many."""
-    sums = np.stack([unit[labels == label].sum(axis=0) for label in range(labels.max() + 1)])
     while (count := len(sums)) > 1:
         centroids = _unit(sums)
         near = np.where(np.tri(count, dtype=bool), -np.inf, centroids @ centroids.T)
         first, second = np.unravel_index(near.argmax(), near.shape)
-        if near[first, second] < similarity and (maximum is None or count <= maximum):
+        too_many = bounds.maximum is not None and count > bounds.maximum
+        alike = near[first, second] >= similarity and count > bounds.minimum
+        if not (too_many or alike):
             break
         sums[first] += sums[second]
         sums = np.delete(sums, second, axis=0)
-        labels = np.where(labels == second, first, labels)
-        labels = labels - (labels > second)
-    return labels
+    return sums
+
+
+def _split(groups: Groups, tree: Tree, minimum: int, check: Callable[[], None]) -> Floats:
+    """Go down the tree until enough groups are speakers; at its foot, take the largest."""
+    for count in range(minimum, min(len(groups.sizes), 4 * minimum) + 1):
+        check()
+        split = groups.joined(tree.cut_into(count))
+        speakers = _speakers(split)
+        if len(speakers) >= minimum:
+            return split.sums[speakers[:minimum]]
+    return groups.joined(tree.cut_into(minimum)).sums
 
 
 def settle(unit: Floats, centroids: Floats) -> Floats:
@@ -143,23 +173,12 @@ def settle(unit: Floats, centroids: Floats) -> Floats:
         if labels is not None and np.array_equal(joined, labels):
             break
         labels = joined
-        moved = _centroids(unit, labels, np.unique(labels))
+        moved = _unit(np.stack([unit[labels == label].sum(axis=0) for label in np.unique(labels)]))
         moved_similarity = unit @ moved.T
         if len(np.unique(moved_similarity.argmax(axis=1))) < len(centroids):
             break
         centroids, similarity = moved, moved_similarity
     return similarity
-
-
-def _join(unit: Floats, centroids: Floats) -> Labels:
-    """Label of the nearest centroid, numbered without gaps."""
-    nearest = (unit @ centroids.T).argmax(axis=1)
-    labels: Labels = np.unique(nearest, return_inverse=True)[1]
-    return labels
-
-
-def _centroids(unit: Floats, labels: Labels, wanted: Labels) -> Floats:
-    return _unit(np.stack([unit[labels == label].mean(axis=0) for label in wanted]))
 
 
 def _unit(vectors: Floats) -> Floats:

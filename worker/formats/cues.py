@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from worker.formats.document import Document
 from worker.formats.lines import Token, bits, is_wide, wrap
 from worker.formats.timeline import apart, milliseconds
-from worker.segments import Utterance, Word, label
+from worker.segments import Utterance, Word
 from worker.text import holds, split
 
 MIN_CUE_MS = 833
@@ -28,7 +28,8 @@ def build(document: Document, *, named: bool) -> list[Cue]:
 
     Parameters
     ----------
-    named : write ``SPEAKER_00: `` where the speaker changes; it takes its part of the line
+    named : write ``SPEAKER_00: ``, or a name, where the speaker changes; it takes its part of the
+        line
 
     Returns
     -------
@@ -41,7 +42,7 @@ def build(document: Document, *, named: bool) -> list[Cue]:
         if not tokens:
             continue
         if named and utterance.speaker is not None and utterance.speaker != speaker:
-            cues += _cues(utterance, tokens, f"{label(utterance.speaker)}:")
+            cues += _cues(utterance, tokens, f"{document.label(utterance.speaker)}:")
         else:
             cues += _cues(utterance, tokens)
         speaker = utterance.speaker
@@ -71,8 +72,10 @@ def _tokens(utterance: Utterance) -> list[Token]:
 
 
 def _cues(utterance: Utterance, tokens: list[Token], name: str = "") -> list[Cue]:
-    """Cues of one utterance; a name comes first."""
+    """Cues of one utterance; a name comes first, cut to one line."""
     if name:
+        name, *rest = bits(name, wide=is_wide(utterance.text))
+        name = f"{name[:-2]}…:" if rest else name
         named = Token(name, spaced=False, start=tokens[0].start, end=tokens[0].start)
         tokens = [named, replace(tokens[0], spaced=True), *tokens[1:]]
     cues = []

@@ -2,19 +2,20 @@
 
 from worker.formats.document import Document
 from worker.formats.timeline import clock, milliseconds
-from worker.segments import Turn, Utterance, label
+from worker.segments import Turn, Utterance
 
 
 def render(document: Document) -> str:
     """Write lines such as ``00:06.490 - 00:07.120  SPEAKER_00  Hello?``."""
-    lines = [_line(u) for u in document.utterances] or [_line(t) for t in document.turns]
+    stretches = document.utterances or document.turns
+    lines = [_line(document, stretch) for stretch in stretches]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _line(stretch: Turn | Utterance) -> str:
+def _line(document: Document, stretch: Turn | Utterance) -> str:
     fields = [f"{_short_clock(stretch.start)} - {_short_clock(stretch.end)}"]
     if stretch.speaker is not None:
-        fields.append(label(stretch.speaker))
+        fields.append(document.label(stretch.speaker))
     if isinstance(stretch, Utterance):
         fields.append(" ".join(stretch.text.split()))
     return "  ".join(fields)

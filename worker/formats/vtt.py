@@ -5,15 +5,16 @@ import html
 from worker.formats import cues
 from worker.formats.document import Document
 from worker.formats.timeline import clock
-from worker.segments import label
 
 
 def render(document: Document) -> str:
     """Write utterances as cues such as ``<v SPEAKER_00>Hello?``."""
     blocks = ["WEBVTT\n"]
     for cue in cues.build(document, named=False):
-        voice = "" if cue.speaker is None else f"<v {label(cue.speaker)}>"
-        # > is escaped as well: an arrow may not stand in a text.
+        # > is escaped as well: an arrow may not stand in a text, nor in a name.
         text = html.escape("\n".join(cue.lines), quote=False)
+        voice = ""
+        if cue.speaker is not None:
+            voice = f"<v {html.escape(document.label(cue.speaker), quote=False)}>"
         blocks.append(f"{clock(cue.start)} --> {clock(cue.end)}\n{voice}{text}\n")
     return "\n".join(blocks)
