@@ -206,7 +206,7 @@ def parse_s3_config(config: object) -> S3Config:
     InvalidInputError
         Names each field that is wrong, and what is allowed.
     """
-    _check_num_fields("s3Config", config)
+    check_num_fields("s3Config", config)
     allowed = ", ".join(str(field.alias) for field in S3Config.model_fields.values())
     try:
         return S3Config.model_validate(config)
@@ -238,7 +238,7 @@ def parse(job_input: object) -> JobRequest:
             "/run call, where the platform reads it."
         )
     for name, part in ("input", job_input), *((n, job_input.get(n)) for n in PARTS):
-        _check_num_fields(name, part)
+        check_num_fields(name, part)
     fields = dict(job_input)
     audio = fields.get("audio")
     if "audio" in fields:
@@ -249,7 +249,7 @@ def parse(job_input: object) -> JobRequest:
                 "several jobs."
             )
         for index, source in enumerate(listed):
-            _check_num_fields(f"audio.{index}" if listed is audio else "audio", source)
+            check_num_fields(f"audio.{index}" if listed is audio else "audio", source)
         fields["audio"] = [{"url": a} if isinstance(a, str) else a for a in listed]
     try:
         return JobRequest.model_validate(fields)
@@ -265,7 +265,14 @@ def parse(job_input: object) -> JobRequest:
         raise InvalidInputError("; ".join(mistakes) + ".") from error
 
 
-def _check_num_fields(where: str, value: object) -> None:
+def check_num_fields(where: str, value: object) -> None:
+    """Refuse an object that would take seconds to describe.
+
+    Raises
+    ------
+    InvalidInputError
+        It has more than `MAX_FIELDS`.
+    """
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         raise InvalidInputError(
             f"{where}: has {len(value):,} fields; no object of a job has more than {MAX_FIELDS}."
