@@ -1,5 +1,6 @@
 """Tests run on the volume that `make test` provisions: its packages, its models."""
 
+import logging
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -114,3 +115,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Med
 def load() -> Loader:
     """How a test has its models loaded."""
     return Loader()
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a test set up the process's log; it is given back."""
+    ours = [logging.getLogger(name) for name in ("worker", "volume_bootstrap")]
+    before = [logger.level for logger in ours]
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    yield
+    for logger, level in zip(ours, before, strict=True):
+        logger.setLevel(level)

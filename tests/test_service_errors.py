@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -136,9 +135,9 @@ def test_a_shift_longer_than_the_window_is_refused(service):
     assert error.startswith("INVALID_INPUT: diarization.shift_s")
 
 
+@pytest.mark.usefixtures("own_logging")
 def test_a_bug_is_an_internal_error_whose_log_line_has_the_reference(service, monkeypatch, capsys):
     monkeypatch.setattr(service, "_planner", None)
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     set_up_logging("WARNING")
     error = diarize(service, SAMPLE)["error"]
     assert error.startswith("INTERNAL: ")
