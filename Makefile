@@ -35,8 +35,9 @@ test-volume: volume
 	index=$$($(BIN)/python -m tests.torch_index) && TORCH_CPU_INDEX=$$index \
 		$(BIN)/python -m volume_bootstrap setup --project demo-funasr --volume ./volume
 
+# By file, for what the tests of one share; two at once, for half of them wait for processes.
 test: test-volume lint ## lint, types and tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: volume ## kill, starve and mislead the provisioner and the worker; prints what became of it
 	$(BIN)/python -m tests.faults

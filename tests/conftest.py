@@ -1,10 +1,14 @@
 """Tests run on the volume that `make test` provisions: its packages, its models."""
 
-from collections.abc import Callable, Iterator
+import logging
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fake_models import Loader
+from tests.media_server import MediaServer
 from tests.platform import Platform
 from tests.volumes import VOLUME, copy_volume
 from volume_bootstrap.layout import Volume
@@ -16,6 +20,19 @@ DATA = ROOT / "tests" / "data"
 
 # What the demo has, and torch and FunASR besides.
 activate(VOLUME, "demo-funasr")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what is no text in the captured output: execnet carries nothing else."""
+    report = yield
+    report.sections = [
+        (name, content.encode("utf-8", "backslashreplace").decode())
+        for name, content in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +90,39 @@ def service(make_settings: Callable[..., Settings]) -> "Service":  # noqa: F821
     from worker.runpod_app import start_service
 
     return start_service(make_settings(), "demo")
+
+
+@pytest.fixture
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Jobs get a temporary folder of their own; `service_jobs.ask` looks whether it is empty."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[MediaServer]:
+    """The audio that the tests carry, over HTTP."""
+    folder = tmp_path_factory.mktemp("served")
+    for path in (data / "sample.wav", data / "jfk.flac", *(data / "digits").glob("*.flac")):
+        (folder / path.name).symlink_to(path)
+    with MediaServer(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def load() -> Loader:
+    """How a test has its models loaded."""
+    return Loader()
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a test set up the process's log; it is given back."""
+    ours = [logging.getLogger(name) for name in ("worker", "volume_bootstrap")]
+    before = [logger.level for logger in ours]
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    yield
+    for logger, level in zip(ours, before, strict=True):
+        logger.setLevel(level)

@@ -1,4 +1,7 @@
-"""S3 on loopback: moto's server in a process of its own, and a proxy before it that misbehaves."""
+"""S3 on loopback: moto's server in a process of its own, and a proxy before it that misbehaves.
+
+Usually it takes any keys; `guarded` makes it ask whose they are, and what those may do.
+"""
 
 import contextlib
 import http.client
@@ -7,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -37,10 +41,39 @@ def moto() -> Iterator[str]:
         yield url
 
 
-def client_of(url: str) -> "boto3.client":
+@contextlib.contextmanager
+def guarded(users: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
+    """Yield the URL of an S3 that refuses as AWS does, and the `s3Config` of each of its users.
+
+    Parameters
+    ----------
+    users : what each may do, as ``s3:GetObject``.
+    """
+    with moto() as url:
+        iam = client_of(url, "iam")
+        configs = {}
+        for name, actions in users.items():
+            iam.create_user(UserName=name)
+            statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy)
+            key = iam.create_access_key(UserName=name)["AccessKey"]
+            configs[name] = {
+                "accessId": key["AccessKeyId"],
+                "accessSecret": key["SecretAccessKey"],
+                "endpointUrl": url,
+            }
+        # How many more requests pass without a question.
+        plain = {"Content-Type": "text/plain"}
+        ask = urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain)
+        urllib.request.urlopen(ask, timeout=10).close()
+        yield url, configs
+
+
+def client_of(url: str, service: str = "s3") -> "boto3.client":
     """A client of the test's own."""
     return boto3.client(
-        "s3",
+        service,
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="tests",
@@ -66,7 +99,7 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self.target = target.removeprefix("http://")
         self.seen: list[Seen] = []
-        self._faults: list[tuple[str, Fault]] = []
+        self._faults: list[tuple[str, Fault | None]] = []
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
@@ -95,10 +128,10 @@ class Proxy:
         self._server.server_close()
         self._thread.join()
 
-    def fault(self, fault: Fault, method: str = "", times: int = 1) -> None:
-        """Let the next `times` requests of a method meet a fault."""
+    def fault(self, fault: Fault, method: str = "", times: int = 1, after: int = 0) -> None:
+        """Let `times` requests of a method meet a fault, after some that pass."""
         with self._lock:
-            self._faults += [(method, fault)] * times
+            self._faults += [(method, None)] * after + [(method, fault)] * times
 
     def reset(self) -> None:
         """Forget what was seen, and behave."""

@@ -164,4 +164,5 @@ def test_a_fit_worker_takes_jobs(platform, tmp_path: Path, volume):
         id_ = platform.submit({"task": "health"})
         reply = platform.wait(id_)
         assert reply["output"]["jobs"] == {}  # the rehearsal does not count
+        assert "Running 5 fitness check(s)" in worker.log(), "the SDK's own call out"
         assert "All fitness checks passed" in worker.log()

@@ -96,6 +96,13 @@ def test_health_takes_nothing_else(own_service):
     }
 
 
+def test_health_names_five_fields_too_many(own_service):
+    error = own_service.answer(HEALTH | {f"field{n}": n for n in range(9)})["error"]
+    assert "field4, and 4 more: of no use" in error
+    error = own_service.answer(HEALTH | {str(n): n for n in range(1_000)})["error"]
+    assert error.startswith("INVALID_INPUT: input: has 1,001 fields")
+
+
 def test_what_fails_unseen_counts_as_internal():
     tally = Tally()
     with pytest.raises(KeyError), tally.job():

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.hostile import CODES, codes
+from worker.faults import MAX_FAULTS
 from worker.health import is_asked_for
 from worker.schema import JobRequest
 from worker.service import Envelope, Service
@@ -16,8 +17,8 @@ SILENCE = "data:audio/wav;base64,UklGRiQAAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABA
 """A wav of no samples: a job that is right after all costs next to nothing."""
 SECRET = "the-secret-of-the-job"
 TASKS = ("diarization", "asr", "transcript", "health")
-CPU_S = 10.0
-"""What runs away; how long the slowest took is printed."""
+CPU_S = 1.0
+"""Of the whole process, for an error; how long the slowest took is printed."""
 
 generated = settings(
     derandomize=True,
@@ -213,6 +214,8 @@ MASSES = {
     "hotwords": {"audio": SILENCE, "hotwords": ["x"] * 2_000_000},
     "formats": {"audio": SILENCE, "formats": ["x"] * 2_000_000},
     "name": {"audio": SILENCE, "a" * 9_000_000: 0},
+    "fields beside health": {"task": "health", **MANY},
+    "name beside health": {"task": "health", "\u202e" * 9_000_000: 0},
 }
 
 
@@ -227,6 +230,17 @@ def test_masses_in_an_s3_config_cost_next_to_nothing(answer):
     started = time.process_time()
     assert answer({"audio": SILENCE}, Envelope("job", MANY)) == ["INVALID_INPUT"]
     assert time.process_time() - started < 0.5
+
+
+PHRASES = ("illegal memory access", "device-side assert", "out of memory")
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_no_caller_ends_the_worker(answer, phrase):
+    """`codes` looks whether a reply asks for another one."""
+    job_input = {"task": "diarization", "audio": f"volume://{phrase}.wav"}
+    for _ in range(2 * MAX_FAULTS):
+        assert answer(job_input) == ["FETCH_FAILED"]
 
 
 def test_jobs_that_are_no_objects(answer):

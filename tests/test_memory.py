@@ -11,7 +11,7 @@ import pytest
 
 from worker import gpu_memory
 from worker.device import Device
-from worker.errors import CancelledError, OutOfMemoryError, StartupError
+from worker.errors import CancelledError, FetchFailedError, OutOfMemoryError, StartupError
 from worker.faults import FaultWatch, is_device_fault
 from worker.memory import Memory, is_out_of_memory, requested_bytes
 
@@ -155,6 +155,15 @@ def test_the_second_fault_in_a_row_means_that_the_device_is_lost():
     assert watch.is_lost([FAULT, {}])
     assert not watch.is_lost([{}])
     assert not watch.is_lost([FAULT])
+
+
+def test_what_a_caller_wrote_is_no_fault_of_the_device():
+    told = FetchFailedError("the endpoint refused")
+    told.__cause__ = RuntimeError("An error occurred: illegal memory access")
+    assert not is_device_fault(told)
+    caused = ValueError("a model failed")
+    caused.__cause__ = FAULT
+    assert is_device_fault(caused)
 
 
 def test_a_lost_device_asks_for_another_worker(make_settings, monkeypatch):

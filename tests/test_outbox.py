@@ -163,6 +163,34 @@ def test_progress_is_posted_once(platform, tmp_path, caplog):
     assert "progress could not be posted" in caplog.text
 
 
+def test_the_result_waits_for_the_answer_to_a_report(platform, tmp_path):
+    job = platform.submit({})
+    platform.misbehave("job-done", delay_s=6.5, carries_on=True)
+
+    async def report(outbox: Outbox) -> None:
+        await outbox.progress({"stage": "asr"})
+        await result(outbox)
+
+    use(platform, job, tmp_path, report)
+    time.sleep(1)
+    assert platform.status(job)["status"] == "COMPLETED"
+
+
+def test_after_a_report_without_answer_there_are_no_more(platform, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PROGRESS_TIMEOUT_S", 0.2)
+    job = platform.submit({})
+    platform.misbehave("job-done", delay_s=20)
+
+    async def twice(outbox: Outbox) -> None:
+        await outbox.progress({"stage": "vad"})
+        await outbox.progress({"stage": "asr"})
+        await result(outbox)
+
+    use(platform, job, tmp_path, twice)
+    assert len(platform.records("job-done")) == 2
+    assert len(platform.results(job)) == 1
+
+
 def test_parts_come_in_order_and_in_pieces(platform, tmp_path):
     job = platform.submit({})
     segments = [{"text": f"{i} {'x' * 100_000}"} for i in range(25)]

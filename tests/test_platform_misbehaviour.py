@@ -57,6 +57,19 @@ def test_a_dropped_result_is_carried_out_or_not(platform, worker, carry_out):
     assert platform.records("job-done")[0]["status"] is None
 
 
+@pytest.mark.parametrize("carries_on", [True, False])
+def test_a_slow_call_is_carried_out_without_its_client_or_not(platform, carries_on):
+    worker = PlainWorker(platform)
+    id_ = platform.submit({})
+    worker.take()
+    platform.misbehave("job-done", delay_s=0.5, carries_on=carries_on)
+    url = f"{platform.url}/job-done/a/{id_}?x"
+    with pytest.raises(requests.Timeout):
+        requests.post(url, json={"output": 1}, timeout=0.2)
+    time.sleep(1)
+    assert len(platform.results(id_)) == carries_on
+
+
 def test_a_hanging_answer_begins_and_does_not_end(platform):
     platform.misbehave("ping", do="hang")
     with requests.get(f"{platform.url}/ping/a?x", stream=True, timeout=1.5) as reply:

@@ -23,6 +23,13 @@ def sdk(tmp_path_factory, volume) -> Iterator[tuple[Platform, WorkerProcess]]:
         yield platform, worker
 
 
+@pytest.fixture(autouse=True)
+def _behaving(sdk) -> Iterator[None]:
+    """No test finds what the one before it asked of the platform."""
+    yield
+    sdk[0].behave()
+
+
 def misbehave_to_polls(platform: Platform, worker: WorkerProcess, **how: object) -> None:
     """Returns when the worker has met with it: no poll from before can get a job any more."""
     for call in ("job-take", "job-take-batch"):

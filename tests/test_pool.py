@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from sys import getswitchinterval, setswitchinterval
 
 import numpy as np
 import pytest
@@ -83,6 +84,38 @@ def test_one_that_fails_is_raised_when_all_have_ended():
     with pytest.raises(ValueError, match="none"):
         pool.map(work, [0, 0.1])
     assert ended == [0, 0.1]
+
+
+def test_what_no_thread_will_run_is_not_waited_for(store):
+    """The idle thread has not taken the first input yet when the second gets no thread."""
+    session = OnnxSession(store.verified(store.manifest().model("fsmn-vad")), CPU)
+    frames = [np.zeros((1, 20, 80), np.float32)] * 3
+    list(session.map(frames[:1]))
+    errors = []
+
+    def use() -> None:
+        with pytest.raises(RuntimeError) as caught:
+            list(session.map(frames))
+        errors.append(str(caught.value))
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    user, start, interval = (
+        threading.Thread(target=use),
+        threading.Thread.start,
+        getswitchinterval(),
+    )
+    user.daemon = True
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        setswitchinterval(DEADLINE_S)
+        try:
+            start(user)
+            user.join(DEADLINE_S)
+        finally:
+            setswitchinterval(interval)
+    assert errors == ["can't start new thread"]
 
 
 def test_an_onnx_session(scarce, store):

@@ -191,6 +191,34 @@ def test_a_job_whose_parts_cannot_be_posted_is_ended():
     assert service.ended.is_set()
 
 
+def test_a_job_is_run_where_memory_for_threads_is_short(monkeypatch):
+    runner = JobRunner(Steps(1), 2, FOR_EVER_S)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    async def both() -> list[dict]:
+        return await asyncio.gather(*(runner.handle({**JOB, "id": name}) for name in "ab"))
+
+    assert asyncio.run(both()) == [{"text": "1"}] * 2
+
+
+def test_a_worker_that_gets_too_few_threads_does_not_start(monkeypatch):
+    start, begun = threading.Thread.start, []
+
+    def begin(thread: threading.Thread) -> None:
+        if begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    with pytest.raises(RuntimeError, match="new thread"):
+        JobRunner(Steps(1), 2, FOR_EVER_S)
+
+
 def test_as_many_jobs_work_at_once_as_are_taken():
     meeting = threading.Barrier(8)
 

@@ -93,7 +93,7 @@ def test_a_job_that_comes_again_while_it_is_being_stopped_is_run(served):
     job = begin_job(platform, device_s=0.8)
     until(worker.leftovers)
     platform.cancel(job)
-    until(lambda: f"{job} | Stopping job." in worker.log())
+    until(lambda: f"job '{job}' is stopped" in worker.log())
     platform.submit_raw({"id": job, "input": {"text": "once more"}})
     until(lambda: platform.results(job))
     (result,) = platform.results(job)
@@ -109,6 +109,14 @@ def test_errors_of_the_stop_channel_do_not_write_its_address_into_the_log(served
     platform.cancel(job)
     until(lambda: not worker.leftovers())
     assert "the stop channel does not answer: 500" in worker.log()
+    assert "gpu=x" not in worker.log()
+
+
+def test_errors_of_pings_do_not_write_their_address_into_the_log(served):
+    platform, worker = served
+    platform.misbehave("ping", times=FOR_EVER, do="drop")
+    until(lambda: "the platform does not take pings" in worker.log())
+    platform.behave()
     assert "gpu=x" not in worker.log()
 
 
@@ -201,12 +209,13 @@ def test_a_result_is_posted_until_it_is_taken(served, how):
 
 
 def test_the_platform_goes_away_and_comes_back(served):
-    platform, _ = served
+    platform, worker = served
     jobs = [begin_job(platform, sleep_s=1.0) for _ in range(2)]
     platform.down(2)
     for job in jobs:
         assert platform.wait(job)["status"] == "COMPLETED"
     assert platform.wait(platform.submit({}))["status"] == "COMPLETED"
+    assert "gpu=x" not in worker.log()
 
 
 def test_an_answer_without_content_is_no_job(served):

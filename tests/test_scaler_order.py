@@ -1,6 +1,8 @@
 """Orders of events in the worker's loop that no signal and no clock can bring about for sure."""
 
 import asyncio
+import io
+import sys
 
 import pytest
 
@@ -64,6 +66,57 @@ def test_a_job_that_was_sent_when_the_worker_is_told_to_end_is_run(make, steps):
             await asyncio.sleep(0)
         sent.set_result([JOB])
         await running
+        return posted
+
+    assert len(asyncio.run(run())) == 1
+
+
+def test_a_job_is_stopped_whatever_its_id(make, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8"))  # strict
+
+    async def run() -> list[bytes]:
+        async def ask(*_: object) -> list:
+            return await asyncio.get_running_loop().create_future()
+
+        loop, posted = make(ask)
+        running = asyncio.create_task(loop.run())
+        await asyncio.sleep(0.05)
+        loop._begin(None, {**JOB, "id": "a\ud800"})
+        await asyncio.sleep(0.05)
+        assert await loop.stop_job("a\ud800")
+        await asyncio.sleep(0.6)
+        loop.kill_worker()
+        await running
+        return posted
+
+    assert asyncio.run(run()) == []
+
+
+def test_a_worker_whose_stop_channel_breaks_ends(make, monkeypatch):
+    """It could not be told to stop a job any more."""
+    from runpod.serverless.modules import rp_job
+
+    monkeypatch.setattr(rp_job, "JOB_GET_URL", "http://127.0.0.1:9/job-take/a")
+
+    async def run() -> list[bytes]:
+        async def ask(*_: object) -> list:
+            return await asyncio.get_running_loop().create_future()
+
+        async def stop(_: object) -> list:
+            await asyncio.sleep(0.1)
+            return [[]]  # no id
+
+        loop, posted = make(ask)
+        loop.stop_signals_fetcher = stop
+        running = asyncio.create_task(loop.run())
+        await asyncio.sleep(0.05)
+        loop._begin(None, JOB)
+        await asyncio.wait({running}, timeout=10)
+        has_ended = running.done()
+        loop.kill_worker()
+        with pytest.raises(TypeError, match="unhashable"):
+            await running
+        assert has_ended
         return posted
 
     assert len(asyncio.run(run())) == 1

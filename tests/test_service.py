@@ -1,13 +1,8 @@
 """Whole jobs through the real service: real models, real servers, real files."""
 
-import base64
 import dataclasses
 import itertools
-import json
-import logging
 import struct
-import tempfile
-import wave
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,58 +10,16 @@ import numpy as np
 import pytest
 
 from tests import media
-from tests.media_server import MediaServer
+from tests.service_jobs import SAMPLE, data_uri, diarize, wav
 from volume_bootstrap.layout import dump, read_manifest
 from worker.audio import decode
 from worker.control import JobControl
 from worker.device import choose
-from worker.errors import FetchFailedError
 from worker.model_store import ModelStore
 from worker.runpod_app import start_service
 from worker.service import Service
-from worker.telemetry import set_up_logging
 
-SAMPLE = "volume://samples/sample.wav"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("served")
-    for name in ("sample.wav", "vad_example_zh.flac"):
-        (folder / name).symlink_to(data / name)
-    with MediaServer(folder) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def temporary_folder(tmp_path, monkeypatch) -> Path:
-    """Jobs get a temporary folder of their own, which must be empty when they end."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-def ask(service: Service, audio: object, **fields: object) -> dict:
-    reply = service.answer({"task": "diarization", "audio": audio, **fields})
-    assert list(Path(tempfile.gettempdir()).iterdir()) == []
-    json.dumps(reply, allow_nan=False, ensure_ascii=False).encode()  # as the SDK does
-    return reply
-
-
-def wav(samples: np.ndarray, rate: int = 16_000) -> str:
-    """Mono float samples as a data URI of 16-bit PCM."""
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        with wave.open(file, "wb") as target:
-            target.setnchannels(1)
-            target.setsampwidth(2)
-            target.setframerate(rate)
-            target.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-        return data_uri(Path(file.name).read_bytes())
-
-
-def data_uri(content: bytes) -> str:
-    return "data:audio/wav;base64," + base64.b64encode(content).decode()
+pytestmark = pytest.mark.usefixtures("temporary_folder")
 
 
 def samples_of(path: Path, folder: Path) -> np.ndarray:
@@ -81,7 +34,7 @@ def reference(path: Path) -> list[tuple[float, float, str]]:
 
 
 def test_the_sample_conversation_is_diarized(service, data):
-    reply = ask(service, SAMPLE)
+    reply = diarize(service, SAMPLE)
     assert [s["speaker"] for s in reply["speakers"]] == ["SPEAKER_00", "SPEAKER_01"]
     # Of the moments at which exactly one person speaks, nearly all have the right one.
     truth = reference(data / "sample.rttm")
@@ -103,7 +56,7 @@ def test_the_sample_conversation_is_diarized(service, data):
 
 
 def test_the_reply_is_as_documented(service):
-    reply = ask(service, {"url": SAMPLE, "id": "call 7"}, formats=["json", "txt", "rttm"])
+    reply = diarize(service, {"url": SAMPLE, "id": "call 7"}, formats=["json", "txt", "rttm"])
     assert set(reply) == {"task", "audio", "speakers", "turns", "models", "timings", "files"}
     assert reply["audio"] == {
         "id": "call 7",
@@ -127,7 +80,7 @@ def test_the_reply_is_as_documented(service):
 def test_a_list_counts_the_load_of_its_models_once(make_settings):
     settings = make_settings()
     cold = Service(settings, ModelStore(settings.layout, "demo"), choose("cpu", 2))
-    results = ask(cold, ["volume://samples/none.wav", SAMPLE, SAMPLE])["results"]
+    results = diarize(cold, ["volume://samples/none.wav", SAMPLE, SAMPLE])["results"]
     loads = [result["output"]["timings"]["load"] for result in results if result["ok"]]
     assert len(loads) == 2
     assert loads[0] > 0
@@ -135,29 +88,29 @@ def test_a_list_counts_the_load_of_its_models_once(make_settings):
 
 
 def test_two_runs_are_equal(service):
-    assert ask(service, SAMPLE)["turns"] == ask(service, SAMPLE)["turns"]
+    assert diarize(service, SAMPLE)["turns"] == diarize(service, SAMPLE)["turns"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_a_known_number_of_speakers_is_honoured(service, count):
-    assert len(ask(service, SAMPLE, num_speakers=count)["speakers"]) == count
+    assert len(diarize(service, SAMPLE, num_speakers=count)["speakers"]) == count
 
 
 def test_bounds_are_honoured(service):
-    assert len(ask(service, SAMPLE, max_speakers=1)["speakers"]) == 1
-    assert len(ask(service, SAMPLE, min_speakers=4, max_speakers=6)["speakers"]) == 4
+    assert len(diarize(service, SAMPLE, max_speakers=1)["speakers"]) == 1
+    assert len(diarize(service, SAMPLE, min_speakers=4, max_speakers=6)["speakers"]) == 4
 
 
 def test_a_stretch_is_as_if_it_were_all(service):
-    reply = ask(service, {"url": SAMPLE, "offset": 20, "duration": 5})
+    reply = diarize(service, {"url": SAMPLE, "offset": 20, "duration": 5})
     assert reply["audio"]["duration"] == 5.0
     assert 0 <= reply["turns"][0]["start"] < reply["turns"][-1]["end"] <= 5.0
 
 
 def test_http_and_data_give_what_the_volume_gives(service, server, data):
-    expected = ask(service, SAMPLE)["turns"]
-    assert ask(service, server.url("/files/sample.wav"))["turns"] == expected
-    assert ask(service, data_uri((data / "sample.wav").read_bytes()))["turns"] == expected
+    expected = diarize(service, SAMPLE)["turns"]
+    assert diarize(service, server.url("/files/sample.wav"))["turns"] == expected
+    assert diarize(service, data_uri((data / "sample.wav").read_bytes()))["turns"] == expected
 
 
 @pytest.mark.parametrize(
@@ -172,11 +125,11 @@ def test_http_and_data_give_what_the_volume_gives(service, server, data):
     ],
 )
 def test_each_option_changes_the_turns(service, options):
-    assert ask(service, SAMPLE, **options)["turns"] != ask(service, SAMPLE)["turns"]
+    assert diarize(service, SAMPLE, **options)["turns"] != diarize(service, SAMPLE)["turns"]
 
 
 def test_jobs_at_the_same_time_do_not_disturb_each_other(service):
-    expected = ask(service, SAMPLE)["turns"]
+    expected = diarize(service, SAMPLE)["turns"]
     job = {"task": "diarization", "audio": SAMPLE}
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(service.answer, [job] * 8))
@@ -195,7 +148,7 @@ def test_files_name_the_recording(own_volume, make_settings, data, source, name)
     service = start_service(make_settings(own_volume), "demo")
     (own_volume.root / "samples" / "a?b#c.wav").symlink_to("sample.wav")
     audio = data_uri((data / "sample.wav").read_bytes()) if source == "data" else source
-    rttm = ask(service, audio, formats=["rttm"])["files"]["rttm"]
+    rttm = diarize(service, audio, formats=["rttm"])["files"]["rttm"]
     assert {line.split()[1] for line in rttm.splitlines()} == {name}
 
 
@@ -211,7 +164,7 @@ def test_files_name_the_recording(own_volume, make_settings, data, source, name)
     ids=["silence", "0 s", "0.1 s", "constant", "faint noise"],
 )
 def test_audio_without_speech_is_a_success_with_empty_lists(service, samples):
-    reply = ask(service, wav(samples), formats=["json", "txt", "rttm"], num_speakers=2)
+    reply = diarize(service, wav(samples), formats=["json", "txt", "rttm"], num_speakers=2)
     assert (reply["speakers"], reply["turns"]) == ([], [])
     assert reply["files"] == {"txt": "", "rttm": ""}
 
@@ -221,7 +174,7 @@ def test_noise_and_music_are_answered(service):
     time = np.arange(16_000 * 20) / 16_000
     chords = sum(np.sin(2 * np.pi * f * time * (1 + (time // 2) / 12)) for f in (220, 277, 330, 55))
     for samples in (rng.normal(size=16_000 * 10) * 0.3, chords * 0.2):
-        reply = ask(service, wav(samples))
+        reply = diarize(service, wav(samples))
         assert "error" not in reply
         assert len(reply["speakers"]) <= 2
 
@@ -234,136 +187,17 @@ def test_samples_that_are_no_numbers_are_answered(service, data):
     body = samples.tobytes()
     header = b"RIFF" + struct.pack("<I", 36 + len(body)) + b"WAVEfmt "
     header += struct.pack("<IHHIIHH", 16, 3, 1, 16_000, 64_000, 4, 32)
-    reply = ask(service, data_uri(header + b"data" + struct.pack("<I", len(body)) + body))
+    reply = diarize(service, data_uri(header + b"data" + struct.pack("<I", len(body)) + body))
     assert len(reply["speakers"]) == 2
 
 
-def test_errors_are_one_string_with_a_code(service, server):
-    hidden = "volume://../../etc/passwd"
-    not_base64 = "data:audio/wav;base64,UklGRgABC"
-    cases = {
-        "INVALID_INPUT": ["ftp://example.com/a.wav", "s3://bucket", "a.wav", not_base64],
-        "FORBIDDEN_URL": [
-            "http://169.254.169.254/latest/meta-data/",
-            "http://2130706434/",
-            "http://0x7f.0.0.2/",
-            "http://[::ffff:10.0.0.1]/",
-            "http://[::1]/",
-            "http://user:pass@example.com/a.wav",
-            server.url("/redirect?to=http://127.0.0.2/a.wav"),
-            hidden,
-            "volume://.metadata/demo-py3.11.json",
-        ],
-        "FETCH_FAILED": [
-            server.url("/missing.wav"),
-            server.url("/html"),
-            "http://127.0.0.1:9/a.wav",
-            "volume://samples/none.wav",
-        ],
-        "UNSUPPORTED_AUDIO": [
-            "data:audio/wav;base64,",
-            data_uri(b"This is a text file.\n" * 100),
-        ],
-    }
-    for code, sources in cases.items():
-        for source in sources:
-            reply = ask(service, source)
-            assert list(reply) == ["error"], source
-            assert reply["error"].startswith(f"{code}: "), (source, reply)
-            assert "Traceback" not in reply["error"]
-
-
-def test_a_link_out_of_the_volume_is_refused(make_settings, own_volume, tmp_path):
-    secret = tmp_path / "secret.wav"
-    secret.write_bytes(b"secret")
-    (own_volume.root / "samples" / "link.wav").symlink_to(secret)
-    service = start_service(make_settings(own_volume), "demo")
-    assert ask(service, "volume://samples/link.wav")["error"].startswith("FORBIDDEN_URL: ")
-
-
-def test_limits(make_settings):
-    service = start_service(make_settings(SPEECH_MAX_AUDIO_S="10"), "demo")
-    assert ask(service, SAMPLE)["error"].startswith("AUDIO_TOO_LONG: ")
-    long = np.zeros(16_000 * 60)
-    service = start_service(make_settings(SPEECH_MAX_AUDIO_MB="1"), "demo")
-    assert ask(service, wav(long))["error"].startswith("AUDIO_TOO_LARGE: ")
-
-
-def test_a_damaged_model_says_how_to_repair_it_before_anything_is_fetched(
-    make_settings, own_volume, server
-):
-    record = next((own_volume.models / "hub/iic").glob("*campplus*/model.onnx"))
-    content = bytearray(record.read_bytes())
-    content[len(content) // 2] ^= 1
-    record.write_bytes(content)
-    service = start_service(make_settings(own_volume), "demo")
-    before = server.count("/files/sample.wav")
-    error = ask(service, server.url("/files/sample.wav"))["error"]
-    assert error.startswith("MODEL_NOT_PROVISIONED: ")
-    assert f"python -m volume_bootstrap setup --project demo --volume {own_volume.root}" in error
-    assert server.count("/files/sample.wav") == before
-
-    record.unlink()
-    assert ask(service, SAMPLE)["error"].startswith("MODEL_NOT_PROVISIONED: ")
-    # A repaired volume serves the next job of the same worker.
-    content[len(content) // 2] ^= 1
-    record.write_bytes(content)
-    assert "turns" in ask(service, SAMPLE)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"defaults": {}},
-        {"defaults": None},
-        {"defaults": {"diarization": {"models": {"vad": "fsmn-vad", "embedding": "gone"}}}},
-        {"defaults": {"diarization": {"models": {}, "colour": 1}}},
-        {"models": ()},
-        "{",
-        "[" * 100_000,
-    ],
-    ids=str,
-)
-def test_a_damaged_manifest_is_said(make_settings, own_volume, change):
-    path = own_volume.manifest("demo")
-    own_volume.manifest_copy("demo").unlink()
-    manifest = read_manifest(path)
-    text = change if isinstance(change, str) else dump(dataclasses.replace(manifest, **change))
-    path.write_text(text)
-    service = start_service(make_settings(own_volume), "demo")
-    error = ask(service, SAMPLE)["error"]
-    assert error.startswith("MODEL_NOT_PROVISIONED: ")
-    assert "python -m volume_bootstrap setup" in error
-    path.write_text(dump(manifest))
-    assert "turns" in ask(service, SAMPLE)
-
-
-def test_a_damaged_manifest_is_served_from_its_copy(make_settings, own_volume, caplog):
-    own_volume.manifest("demo").write_text("{")
-    service = start_service(make_settings(own_volume), "demo")
-    assert "turns" in ask(service, SAMPLE)
-    assert "json cannot be read" in caplog.text
-    assert "Its copy serves." in caplog.text
-
-
-def test_an_unknown_model_lists_those_there_are(service):
-    error = ask(service, SAMPLE, model="xvector")["error"]
-    assert error.startswith("INVALID_INPUT: ")
-    assert "campplus-zh-en" in error
-
-
-def test_a_shift_longer_than_the_window_is_refused(service):
-    error = ask(service, SAMPLE, diarization={"window_s": 1, "shift_s": 1.5})["error"]
-    assert error.startswith("INVALID_INPUT: diarization.shift_s")
-
-
 def test_a_job_may_do_without_overlap(service):
-    reply = ask(service, SAMPLE, diarization={"overlap": False})
+    reply = diarize(service, SAMPLE, diarization={"overlap": False})
     assert "segmentation" not in reply["models"]
     assert "overlap" not in reply["timings"]
     turns = reply["turns"]
     assert all(a["end"] <= b["start"] for a, b in itertools.pairwise(turns))
-    shared = ask(service, SAMPLE)["turns"]
+    shared = diarize(service, SAMPLE)["turns"]
     assert any(a["end"] > b["start"] for a, b in itertools.pairwise(shared))
 
 
@@ -376,33 +210,9 @@ def test_overlap_needs_a_model_for_it(make_settings, own_volume):
     defaults = {**manifest.defaults, "diarization": {**diarization, "models": aliases}}
     path.write_text(dump(dataclasses.replace(manifest, defaults=defaults)))
     service = start_service(make_settings(own_volume), "demo")
-    assert "turns" in ask(service, SAMPLE)
-    error = ask(service, SAMPLE, diarization={"overlap": True})["error"]
+    assert "turns" in diarize(service, SAMPLE)
+    error = diarize(service, SAMPLE, diarization={"overlap": True})["error"]
     assert error.startswith("MODEL_NOT_PROVISIONED: diarization.overlap: project demo has no model")
-
-
-def test_a_bug_is_an_internal_error_whose_log_line_has_the_reference(service, monkeypatch, capsys):
-    monkeypatch.setattr(service, "_planner", None)
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    set_up_logging("WARNING")
-    error = ask(service, SAMPLE)["error"]
-    assert error.startswith("INTERNAL: ")
-    assert "NoneType" not in error
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    (line,) = [line for line in lines if "traceback" in line]
-    assert line["message"].removeprefix("internal error ") in error
-    assert "AttributeError" in line["traceback"]
-
-
-def test_an_error_that_does_not_serialise_is_answered(service, monkeypatch):
-    """Whoever posts it says so; the service never raises."""
-
-    def fail(*_: object) -> None:
-        raise FetchFailedError("\ud800")
-
-    monkeypatch.setattr(service, "_work", fail)
-    reply = service.answer({"task": "diarization", "audio": SAMPLE})
-    assert reply == {"error": "FETCH_FAILED: \ud800"}
 
 
 @pytest.mark.parametrize(
@@ -413,18 +223,13 @@ def test_the_conversation_survives_each_container(service, data, tmp_path, encod
     # Three samples for one: 48 kHz, which every codec takes; and stereo.
     samples = np.repeat(np.repeat(speech[:, np.newaxis], 3, axis=0), 2, axis=1)
     path = media.encode(tmp_path, encoding, samples, 48_000)
-    assert len(ask(service, data_uri(path.read_bytes()))["speakers"]) == 2
+    assert len(diarize(service, data_uri(path.read_bytes()))["speakers"]) == 2
 
 
 def test_a_truncated_mp3_gives_what_is_there(service, data, tmp_path):
     speech = samples_of(data / "sample.wav", tmp_path)
     path = media.encode(tmp_path, "mp3", speech[:, None], 16_000)
     content = path.read_bytes()
-    reply = ask(service, data_uri(content[: len(content) * 2 // 3]))
+    reply = diarize(service, data_uri(content[: len(content) * 2 // 3]))
     assert 18 < reply["audio"]["duration"] < 22
     assert reply["turns"]
-
-
-def test_a_video_without_sound_is_refused(service, tmp_path):
-    reply = ask(service, data_uri(media.silent_video(tmp_path, 1).read_bytes()))
-    assert reply["error"].startswith("UNSUPPORTED_AUDIO: ")

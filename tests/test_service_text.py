@@ -1,32 +1,21 @@
 """Jobs that say what was said, through the real service: Whisper and SenseVoice, real speech."""
 
-import base64
 import json
 import re
 import tempfile
 import threading
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.media_server import MediaServer
+from tests.service_jobs import SAMPLE, ask, wav
 from worker.control import JobControl
 from worker.runpod_app import start_service
 from worker.service import Service
 from worker.transcription import transcriber
 
-SAMPLE = "volume://samples/sample.wav"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("served")
-    for path in (data / "sample.wav", data / "jfk.flac", *(data / "digits").glob("*.flac")):
-        (folder / path.name).symlink_to(path)
-    with MediaServer(folder) as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("temporary_folder")
 
 
 @pytest.fixture(scope="module")
@@ -39,31 +28,6 @@ def digits_service(make_settings) -> Service:
 def digits(data) -> dict[str, str]:
     rows = (data / "digits" / "transcripts.tsv").read_text().splitlines()
     return dict(row.split("\t") for row in rows)
-
-
-@pytest.fixture(autouse=True)
-def temporary_folder(tmp_path, monkeypatch) -> Path:
-    """Jobs get a temporary folder of their own, which must be empty when they end."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-def ask(service: Service, audio: object, **fields: object) -> dict:
-    reply = service.answer({"audio": audio, **fields})
-    assert list(Path(tempfile.gettempdir()).iterdir()) == []
-    json.dumps(reply, allow_nan=False, ensure_ascii=False).encode()  # as the SDK does
-    return reply
-
-
-def silence(path: Path, seconds: float) -> str:
-    with wave.open(str(path), "wb") as target:
-        target.setnchannels(1)
-        target.setsampwidth(2)
-        target.setframerate(16_000)
-        target.writeframes(np.zeros(round(seconds * 16_000), "<i2").tobytes())
-    return "data:audio/wav;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def bare(text: str) -> str:
@@ -174,8 +138,8 @@ def test_a_list_of_one_is_a_list(digits_service, server):
 
 
 @pytest.mark.parametrize("task", ["asr", "transcript"])
-def test_silence_is_a_success_with_empty_lists(service, tmp_path, task):
-    audio = silence(tmp_path / "a.wav", 3)
+def test_silence_is_a_success_with_empty_lists(service, task):
+    audio = wav(np.zeros(3 * 16_000))
     formats = ["json", "txt", "srt", "vtt", "textgrid"]
     reply = ask(service, audio, task=task, formats=formats)
     assert (reply["text"], reply["segments"], reply["language"]) == ("", [], None)

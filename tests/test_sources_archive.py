@@ -138,7 +138,9 @@ def test_another_member_than_models_yaml_says_is_refused(hub, tmp_path, make):
     assert files_in(tmp_path / "model") == []
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", gzip.compress(b"no tar"), b"PK\3\4 no zip"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", gzip.compress(b"no tar", mtime=0), b"PK\3\4 no zip"]
+)
 def test_what_is_no_archive_is_said(hub, tmp_path, content):
     (hub.folder / "packed").write_bytes(content)
     with pytest.raises(SourceError, match=r"/files/packed is damaged: "):

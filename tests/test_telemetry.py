@@ -2,26 +2,13 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from worker.telemetry import set_up_logging
 
-OURS = ("worker", "volume_bootstrap")
 
-
-@pytest.fixture
-def levels(monkeypatch) -> Iterator[None]:
-    """Give back what the test changes for the process."""
-    before = {name: logging.getLogger(name).level for name in OURS}
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    yield
-    for name, level in before.items():
-        logging.getLogger(name).setLevel(level)
-
-
-@pytest.mark.usefixtures("levels")
+@pytest.mark.usefixtures("own_logging")
 def test_each_line_is_json_whoever_logs(capsys):
     set_up_logging("INFO")
     for name in ("worker.service", "volume_bootstrap.import_bundle", "asyncio"):

@@ -24,6 +24,7 @@ never holds a credential, a host name of the worker or the query of a URL.
 dependencies), so there is no job to answer.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -124,3 +125,10 @@ class JobTimeoutError(JobEndedError):
 
 class StartupError(Exception):
     """The worker cannot start; the message says what to mend."""
+
+
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and what it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__

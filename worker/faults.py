@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable
 
-from worker.errors import WorkerError
+from worker.errors import WorkerError, with_causes
 
 MAX_FAULTS = 2
 """Jobs in a row that end so before the platform is asked for another worker: one alone may have
@@ -30,13 +30,14 @@ def is_device_fault(error: BaseException) -> bool:
 
     CUDA's context is lost after such an error.
     """
-    each: BaseException | None = error
-    while each is not None:
-        # Our own errors have classes, and their text may be a caller's.
-        text = "" if isinstance(each, WorkerError) else str(each).casefold()
+    for each in with_causes(error):
+        # What has a class is what that says; the text of what it was raised from, the name of a
+        # file or an endpoint's answer, is a caller's.
+        if isinstance(each, WorkerError):
+            return False
+        text = str(each).casefold()
         if any(phrase in text for phrase in _PHRASES):
             return True
-        each = each.__cause__
     return False
 
 

@@ -15,6 +15,7 @@ from worker.errors import InvalidInputError, ModelNotProvisionedError
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
 from worker.naming import quote
+from worker.schema import MAX_MISTAKES, check_num_fields
 from worker.settings import Settings
 from worker.telemetry import Tally
 
@@ -29,10 +30,13 @@ def is_asked_for(job_input: object) -> bool:
     """
     if not isinstance(job_input, dict) or job_input.get("task") != "health":
         return False
+    check_num_fields("input", job_input)
     if more := sorted(str(name) for name in job_input.keys() - {"task"}):
+        named = [quote(name)[1:-1] for name in more[:MAX_MISTAKES]]
+        if len(more) > MAX_MISTAKES:
+            named.append(f"and {len(more) - MAX_MISTAKES} more")
         raise InvalidInputError(
-            f"{', '.join(quote(name)[1:-1] for name in more)}: of no use to task 'health'; leave "
-            "it out. Allowed: task."
+            f"{', '.join(named)}: of no use to task 'health'; leave it out. Allowed: task."
         )
     return True
 

@@ -3,11 +3,11 @@
 import errno
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 from worker.device import Device
-from worker.errors import OutOfMemoryError, WorkerError
+from worker.errors import OutOfMemoryError, WorkerError, with_causes
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, of the device or of the process, in whatever library."""
-    return any(map(_tells, _chain(error)))
+    return any(map(_tells, with_causes(error)))
 
 
 def _tells(error: BaseException) -> bool:
@@ -43,16 +43,9 @@ def _tells(error: BaseException) -> bool:
     return any(phrase in text for phrase in _PHRASES)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from."""
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
 def requested_bytes(error: BaseException) -> int:
     """What the allocation that failed asked for; 0 where the library does not tell."""
-    for each in _chain(error):
+    for each in with_causes(error):
         if found := _REQUEST.search(str(each)):
             unit = (found[2] or "bytes")[0]
             return round(float(found[1]) * _UNITS.get(unit, 1))
@@ -61,7 +54,7 @@ def requested_bytes(error: BaseException) -> int:
 
 def without_frames(error: Exception) -> Exception:
     """Cut an error off its frames, which hold the memory that the next attempt may need."""
-    for each in _chain(error):
+    for each in with_causes(error):
         each.__traceback__ = each.__context__ = None
     return error
 

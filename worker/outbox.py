@@ -7,13 +7,13 @@ within two seconds.
 import asyncio
 import io
 import logging
-import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from worker.backoff import Backoff
 from worker.keep import keep
 from worker.parts import Payload, serialise, split
 
@@ -31,7 +31,8 @@ POST_TIMEOUT_S = 60.0
 """Of one try, with up to 20 MB; the last one has what is left of the patience."""
 LEAST_TIMEOUT_S = 0.1
 """aiohttp takes none at all for no limit."""
-PROGRESS_TIMEOUT_S = 5.0
+PROGRESS_TIMEOUT_S = 30.0
+"""The result waits for the answer to a report: one that is carried out later overwrites it."""
 MAX_CHUNK_BYTES = 950_000
 """Of one stream call: the platform takes 1 MB, its own envelope among it."""
 TRY_AGAIN = frozenset({408, 429})
@@ -46,6 +47,10 @@ class UndeliveredError(Exception):
 
 class RefusedError(UndeliveredError):
     """Trying again cannot help."""
+
+
+class UnansweredError(UndeliveredError):
+    """There was no answer in time; the platform may still carry it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,21 @@ class Outbox:
         self._results = results
         self._streams = False
         self._stream_broke = False
+        self._progress_is_slow = False
 
     async def progress(self, progress: Payload) -> None:
-        """Say how far the job is. It is posted once: the next report says more."""
+        """Say how far the job is. It is posted once: the next report says more.
+
+        After one that was not answered in time there are no more: each might be carried out after
+        the result, and the job waits for each.
+        """
+        if self._progress_is_slow:
+            return
         body = serialise({"status": "IN_PROGRESS", "output": progress})
         try:
             await self._attempt(self._url(self._addresses.done), body, PROGRESS_TIMEOUT_S)
         except UndeliveredError as error:
+            self._progress_is_slow = isinstance(error, UnansweredError)
             logger.warning("progress could not be posted: %s", error)
 
     async def part(self, part: Payload) -> None:
@@ -130,18 +143,17 @@ class Outbox:
     async def _deliver(self, url: str, body: bytes, patience_s: float) -> None:
         """Post until it is taken, refused for good, or has been tried for so long."""
         give_up = time.monotonic() + patience_s
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
             try:
                 left_s = max(give_up - time.monotonic(), LEAST_TIMEOUT_S)
                 return await self._attempt(url, body, min(POST_TIMEOUT_S, left_s))
             except UndeliveredError as error:
+                pause_s = backoff.next_s()
                 if isinstance(error, RefusedError) or time.monotonic() + pause_s > give_up:
                     raise
                 logger.info("to be posted again: %s", error)
-            # Workers that lost the platform at the same time must not come back at the same time.
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
 
     async def _attempt(self, url: str, body: bytes, timeout_s: float) -> None:
         from aiohttp import ClientError, ClientTimeout
@@ -159,7 +171,9 @@ class Outbox:
                 allow_redirects=False,
             ) as answer:
                 status = answer.status
-        except (ClientError, TimeoutError, OSError) as error:
+        except TimeoutError as error:
+            raise UnansweredError(f"no answer from the platform within {timeout_s:g} s") from error
+        except (ClientError, OSError) as error:
             raise UndeliveredError(
                 f"no answer from the platform ({type(error).__name__})"
             ) from error

@@ -1,9 +1,10 @@
 """RunPod's side of the worker: jobs in threads, what they tell meanwhile, when they end."""
 
 import asyncio
+import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol
@@ -44,13 +45,18 @@ class JobRunner:
     concurrency : jobs at a time; each has a thread.
     limit_s : time that a job may take.
     wedged_s : time after which a thread that had to end is given up.
+
+    Raises
+    ------
+    RuntimeError
+        There is no memory for so many threads.
     """
 
     def __init__(
         self, service: Answers, concurrency: int, limit_s: float, wedged_s: float = WEDGED_S
     ) -> None:
         self._service = service
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="job")
+        self._threads = _threads(concurrency)
         self._limit_s = limit_s
         self._wedged_s = wedged_s
         self.wedged = False
@@ -62,8 +68,8 @@ class JobRunner:
         Parameters
         ----------
         outbox : gets progress and parts of the result, each awaited before the next and before the
-            result is returned: none can come late and overwrite that. Without a platform there is
-            none: the SDK's local runs call this with the job alone.
+            result is returned: a late one would overwrite that. Without a platform there is none:
+            the SDK's local runs call this with the job alone.
         """
         job_id.set(job.get("id"))
         news = News()
@@ -127,6 +133,22 @@ class News:
         progress, self._latest = self._latest, None
         if progress and outbox and not parts_alone:
             await outbox.progress(progress)
+
+
+def _threads(number: int) -> ThreadPoolExecutor:
+    """Start threads, all at once.
+
+    Where memory is short, an executor that starts one when a job comes raises, and has queued the
+    job all the same: it would run later, unwatched.
+    """
+    threads = ThreadPoolExecutor(number, thread_name_prefix="job")
+    meeting = threading.Barrier(number)
+    try:
+        wait([threads.submit(meeting.wait) for _ in range(number)])
+    except RuntimeError:
+        meeting.abort()  # those that did start end with the process
+        raise
+    return threads
 
 
 def streams(job: Job) -> bool:

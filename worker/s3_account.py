@@ -23,12 +23,17 @@ NO_FILES = {
 """For botocore: where it would look for the user's files and profile."""
 DEFAULT_REGION = "us-east-1"
 RUNPOD_HOST = re.compile(r"s3api-([a-z0-9-]+)\.runpod\.io")
+PROVIDER = r"(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|aliyuncs\.com|myqcloud\.com|scw\.cloud)"
+"""Their hosts have a known form. Elsewhere ``s3`` may be any part of a name."""
 REGION_IN_HOST = re.compile(
-    r"(?:^|\.)(?:s3|oss)(?:-fips)?[.-](?:dualstack\.)?([a-z0-9-]+)\.[^.]+\."
+    r"(?:^|\.)(?:s3|oss|cos)(?:-fips)?[.-](?:dualstack\.)?"
+    rf"(?:([a-z]{{2,4}}-[a-z0-9-]+?)(?:-internal)?\.{PROVIDER}$|([a-z]{{2,4}}(?:-[a-z]+)+-?\d+)\.)"
 )
-BUCKET_IN_HOST = r"({})\.(?:s3|oss|cos)[.-](?!.*\.vpce\.).+"
-"""``bucket.s3.region.host``: the form of RunPod's documentation, and of stores without paths. What
-stands before the name of AWS's private endpoints is no bucket."""
+"""Elsewhere a region is what is written as most are, ``us-west-004``."""
+BUCKET_IN_HOST = r"{}\.(?:s3|oss|cos)[.-](?!.*\.vpce\.)"
+"""How ``bucket.s3.region.host`` begins, the form of RunPod's documentation, and of stores without
+paths. What stands before the name of AWS's private endpoints is no bucket."""
+OTHER_BUCKET = re.compile(BUCKET_IN_HOST.format("(.+?)") + rf"(?:.*\.)?{PROVIDER}")
 
 HOW_TO_SET_UP = (
     "Give the job an s3Config {accessId, accessSecret, bucketName, endpointUrl} beside its input, "
@@ -73,10 +78,10 @@ class Account:
             The endpoint is that of another bucket, which would be read and written instead.
         """
         host = _host(self.endpoint)
-        if self.endpoint and re.fullmatch(BUCKET_IN_HOST.format(re.escape(bucket)), host):
+        if self.endpoint and re.match(BUCKET_IN_HOST.format(re.escape(bucket)), host):
             scheme, _, rest = self.endpoint.partition("://")
             return f"{scheme}://{rest[len(bucket) + 1 :]}", "virtual"
-        if other := re.fullmatch(BUCKET_IN_HOST.format(".+?"), host):
+        if other := OTHER_BUCKET.fullmatch(host):
             raise ValueError(f"the endpoint is that of the bucket {other[1]!r} alone")
         return self.endpoint, "auto"
 
@@ -211,7 +216,7 @@ def _region(endpoint: str | None, chosen: str | None = None) -> str:
     if chosen:
         return chosen
     match = REGION_IN_HOST.search(host)
-    return match[1] if match else DEFAULT_REGION
+    return match[1] or match[2] if match else DEFAULT_REGION
 
 
 def _host(endpoint: str | None) -> str:

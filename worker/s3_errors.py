@@ -1,10 +1,14 @@
 """What an S3 endpoint's refusals mean: which pass by themselves, what to do about the others."""
 
+import logging
 from typing import Any
 
 from worker.errors import WorkerError
+from worker.memory import is_out_of_memory
 from worker.naming import shorten
 from worker.s3_account import Account
+
+logger = logging.getLogger(__name__)
 
 BUSY_STATUS = frozenset({429, 500, 502, 503, 504})
 BUSY_CODES = frozenset(
@@ -52,7 +56,8 @@ def explain(
 
     Returns
     -------
-    An error of the class `failure`, or None where S3 has no part in it.
+    An error of the class `failure`, or None where it tells what happened itself: one of ours, or
+    memory that ran out.
     """
     import botocore.exceptions
     import s3transfer.exceptions
@@ -68,9 +73,13 @@ def explain(
         UnexpectedAnswerError,
     )
     # botocore and s3transfer raise the last three where a header or an element is not there, or is
-    # no number and no date.
-    if not isinstance(error, (*transport, KeyError, ValueError, TypeError)):
+    # no number and no date: their text is the peer's, and says nothing of memory.
+    expected = (*transport, KeyError, ValueError, TypeError)
+    lacks_memory = not isinstance(error, expected) and is_out_of_memory(error)
+    if isinstance(error, WorkerError) or lacks_memory:
         return None
+    if not isinstance(error, transport):  # it may as well be a defect of ours
+        logger.warning("%s failed in an unforeseen way", where, exc_info=error)
     endpoint = "the worker's S3 endpoint" if account.is_ours else "s3Config.endpointUrl"
     return failure(
         f"{where}: {endpoint} could not be reached, broke off, or answered with something that is "

@@ -11,32 +11,23 @@ import os
 import secrets
 import signal
 import sys
-import time
-from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import runpod.serverless
 from runpod.http_client import AsyncClientSession, ClientSession
 from runpod.serverless.modules import rp_http, rp_job, rp_scale
 
+from worker import pings
 from worker.errors import describe_internal
 from worker.outbox import Addresses, Outbox
 from worker.parts import Payload, serialise
+from worker.poll import Poll
 from worker.runpod_app import Job, JobRunner
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-BUSY_PAUSE_S = 5.0
-"""After a 429, as the SDK has it."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
-"""After an error, or an empty answer that came at once. The longest is what an idle worker may
-lose when the platform is back."""
-LONG_POLL_S = 1.0
-"""An empty answer after so long comes from a platform that waits for a job: no need for a pause."""
 LAST_ANSWER_S = 0.25
 """An ending worker reads answers for so long: jobs that were sent to it before would be lost."""
 ABANDONED_S = 3.0
@@ -52,6 +43,7 @@ def start(config: dict[str, Any]) -> None:
     config : what `worker.runpod_app.make_config` made.
     """
     rp_scale.JobScaler = Scaler
+    pings.use()
     runpod.serverless.start(config)
 
 
@@ -92,7 +84,9 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
             taking = asyncio.create_task(self.get_jobs(session))
             stopping = asyncio.create_task(self.monitor_stop_signals(session))
             ending = asyncio.create_task(self._shutdown_event.wait())
-            await asyncio.wait({taking, ending}, return_when=asyncio.FIRST_COMPLETED)
+            # The first two end by themselves only where they fail; then the worker ends as well.
+            await asyncio.wait({taking, stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+            self.kill_worker()
             await asyncio.wait({taking}, timeout=LAST_ANSWER_S)
             taking.cancel()
             await asyncio.wait({taking})
@@ -108,7 +102,7 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
 
     async def get_jobs(self, session: ClientSession) -> None:
         """Take a job whenever there is room for one."""
-        poll = _Poll("no job could be taken", self.jobs_fetcher_timeout)
+        poll = Poll("no job could be taken", self.jobs_fetcher_timeout)
         while self.is_alive():
             room = self.current_concurrency - len(self._working)
             if room <= 0:
@@ -126,8 +120,8 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
         """
         if rp_job._job_stop_url() is None:  # noqa: SLF001
             logger.warning("RUNPOD_WEBHOOK_GET_JOB names no stop channel: no job can be cancelled")
-            return
-        poll = _Poll("the stop channel does not answer", self.stop_signals_fetcher_timeout)
+            await self._shutdown_event.wait()
+        poll = Poll("the stop channel does not answer", self.stop_signals_fetcher_timeout)
         while self.is_alive():
             names = await poll.ask(self.stop_signals_fetcher(session))
             for name in names:
@@ -135,9 +129,17 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
             await poll.pause(bool(names))
 
     async def stop_job(self, name: str) -> bool:
-        """Stop a job, and what was delivered anew of it."""
+        """Stop a job, and what was delivered anew of it.
+
+        The SDK's own prints the id, which ends it where stdout cannot encode that.
+        """
         self._again.pop(name, None)
-        return bool(await super().stop_job(name))
+        task = self.jobs_tasks.get(name)
+        if task is None:
+            return False
+        logger.info("job %r is stopped", name)
+        task.cancel()
+        return True
 
     def _begin(self, session: ClientSession, job: object) -> bool:
         """Start on a job, unless it is none or is in work already."""
@@ -200,43 +202,6 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
             logger.warning("%d jobs are abandoned; the platform delivers them again", len(left))
             await asyncio.wait(left, timeout=ABANDONED_S)
         return not all(task.done() for task in left)
-
-
-class _Poll:
-    """A call that is repeated, and that the platform holds until there is something to answer.
-
-    Parameters
-    ----------
-    failure : what the log says where it fails.
-    timeout_s : of one call.
-    """
-
-    def __init__(self, failure: str, timeout_s: float) -> None:
-        self._failure = failure
-        self._timeout_s = timeout_s
-        self._asked = 0.0
-        self._num_useless = 0
-
-    async def ask(self, call: Coroutine[Any, Any, list[T]]) -> list[T]:
-        """Make the call; where it fails, nothing was answered."""
-        self._asked = time.monotonic()
-        try:
-            return await asyncio.wait_for(call, self._timeout_s)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker asks again
-            status = getattr(error, "status", None)
-            # Not its message, which holds the address with its query.
-            logger.warning("%s: %s", self._failure, status or type(error).__name__)
-            if status == HTTPStatus.TOO_MANY_REQUESTS:
-                await asyncio.sleep(BUSY_PAUSE_S)
-            return []
-
-    async def pause(self, was_of_use: bool) -> None:  # noqa: FBT001
-        """Let time pass before the next call, longer each time, unless this one was held."""
-        if was_of_use or time.monotonic() - self._asked > LONG_POLL_S:
-            self._num_useless = 0
-        else:
-            await asyncio.sleep(min(FIRST_PAUSE_S * 2**self._num_useless, LONGEST_PAUSE_S))
-            self._num_useless = min(self._num_useless + 1, 10)
 
 
 async def _ask(session: ClientSession, room: int) -> list[object]:

@@ -150,7 +150,7 @@ def parse_s3_config(config: object) -> S3Config:
     InvalidInputError
         Names each field that is wrong, and what is allowed.
     """
-    _check_num_fields("s3Config", config)
+    check_num_fields("s3Config", config)
     allowed = ", ".join(str(field.alias) for field in S3Config.model_fields.values())
     try:
         return S3Config.model_validate(config)
@@ -182,7 +182,7 @@ def parse(job_input: object) -> JobRequest:
             "/run call, where the platform reads it."
         )
     for name, part in ("input", job_input), *((n, job_input.get(n)) for n in PARTS):
-        _check_num_fields(name, part)
+        check_num_fields(name, part)
     _check_voices(job_input.get("speakers"))
     fields = dict(job_input)
     audio = fields.get("audio")
@@ -194,7 +194,7 @@ def parse(job_input: object) -> JobRequest:
                 "several jobs."
             )
         for index, source in enumerate(listed):
-            _check_num_fields(f"audio.{index}" if listed is audio else "audio", source)
+            check_num_fields(f"audio.{index}" if listed is audio else "audio", source)
         fields["audio"] = [{"url": a} if isinstance(a, str) else a for a in listed]
     try:
         return JobRequest.model_validate(fields)
@@ -210,7 +210,14 @@ def parse(job_input: object) -> JobRequest:
         raise InvalidInputError("; ".join(mistakes) + ".") from error
 
 
-def _check_num_fields(where: str, value: object) -> None:
+def check_num_fields(where: str, value: object) -> None:
+    """Refuse an object that would take seconds to describe.
+
+    Raises
+    ------
+    InvalidInputError
+        It has more than `MAX_FIELDS`.
+    """
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         raise InvalidInputError(
             f"{where}: has {len(value):,} fields; no object of a job has more than {MAX_FIELDS}."
@@ -226,9 +233,9 @@ def _check_voices(voices: object) -> None:
             f"speakers: {len(voices):,} voices; a job may know at most {MAX_VOICES}."
         )
     for index, voice in enumerate(voices):
-        _check_num_fields(f"speakers.{index}", voice)
+        check_num_fields(f"speakers.{index}", voice)
         for name in ("audio", "embedding") if isinstance(voice, dict) else ():
-            _check_num_fields(f"speakers.{index}.{name}", voice.get(name))
+            check_num_fields(f"speakers.{index}.{name}", voice.get(name))
 
 
 def _describe(error: ErrorDetails) -> str:

@@ -1,9 +1,11 @@
 """Workers that are killed, and workers that are told to end, at every stage of a job."""
 
+import json
 import time
 from functools import partial
 
-from tests.faults.worker_scene import DEADLINE_S, FOR_EVER, Trial, WorkerScene
+from tests import s3_server
+from tests.faults.worker_scene import DEADLINE_S, FOR_EVER, Trial, WorkerScene, comparable
 from tests.platform import until
 
 STAGES = ("decode", "vad", "overlap", "embedding", "clustering", "asr")
@@ -36,6 +38,35 @@ def killed_in_fetch(trial: Trial) -> str:
         until(lambda: scene.media.count(path), DEADLINE_S)
         worker.kill()
     return _taken_over(trial, job, "")
+
+
+def killed_in_upload(trial: Trial) -> str:
+    """Kill a worker that has written one of two files; another writes both, and none beside."""
+    scene = trial.scene
+    with s3_server.moto() as url, s3_server.Proxy(url) as proxy:
+        store = s3_server.client_of(url)
+        wanted = scene.job(formats=["json", "srt"], output="s3://bucket/out/")
+        keys = {"accessId": "id", "accessSecret": "secret", "endpointUrl": proxy.url}
+        proxy.fault(s3_server.drip, "PUT", after=1)
+        with scene.worker() as worker:
+            job = trial.submit_input(wanted, s3Config=keys)
+            until(lambda: [seen.method for seen in proxy.seen].count("PUT") > 1, DEADLINE_S)
+            worker.kill()
+        with scene.worker() as fresh:
+            ended = scene.platform.wait(job, DEADLINE_S)
+            trial.expect_clean(fresh)
+        written = {
+            entry["Key"]: store.get_object(Bucket="bucket", Key=entry["Key"])["Body"].read()
+            for entry in store.list_objects_v2(Bucket="bucket")["Contents"]
+        }
+    files = [f"out/{job}/result.json", f"out/{job}/result.srt"]
+    trial.check(ended["status"] == "COMPLETED", f"the job ended as {ended}")
+    trial.check(list(written) == files, f"in the bucket lie {', '.join(written)}")
+    result = comparable(json.loads(written.get(files[0], b"null")))
+    trial.check(result == scene.undisturbed, f"the file holds {result}")
+    results = scene.platform.results(job)
+    trial.check(len(results) == 1, f"{len(results)} results were posted, not 1")
+    return "another worker did it; the bucket holds the job's two files, once"
 
 
 def killed_in_post(trial: Trial) -> str:
@@ -176,6 +207,7 @@ def _posts(scene: WorkerScene, job: str) -> bool:
 ROWS = {
     "kill -9 in fetch": killed_in_fetch,
     **{f"kill -9 in {stage}": partial(killed, stage=stage) for stage in STAGES},
+    "kill -9 in the upload to S3": killed_in_upload,
     "kill -9 in post": killed_in_post,
     "kill -9 when the result was taken": killed_after_post,
     "SIGTERM, idle": ended_idle,

@@ -10,6 +10,7 @@ from tests.faults.worker_scene import (
     FOR_EVER,
     TAKES,
     Trial,
+    comparable,
 )
 from tests.platform import until
 
@@ -105,6 +106,26 @@ def duplicate(trial: Trial) -> str:
     return "run and posted once"
 
 
+def cancelled_and_again(trial: Trial) -> str:
+    """A job that is delivered anew before its thread hears that it has to end."""
+    scene = trial.scene
+    with scene.worker("asr") as worker:
+        job = trial.submit()
+        worker.reached()
+        scene.platform.cancel(job)
+        until(lambda: "is stopped" in worker.log(), DEADLINE_S)
+        scene.platform.redeliver(job)
+        until(lambda: "came again while it is being stopped" in worker.log(), DEADLINE_S)
+        trial.check(not scene.platform.results(job), "the cancelled run was posted")
+        worker.release()
+        until(lambda: scene.platform.results(job), DEADLINE_S)
+        trial.expect(trial.submit())
+        trial.expect_clean(worker)
+    outputs = [comparable(r["body"].get("output")) for r in scene.platform.results(job)]
+    trial.check(outputs == [scene.undisturbed], f"posted were {outputs}")
+    return "run again when the first run had ended, posted once"
+
+
 def malformed(trial: Trial) -> str:
     scene = trial.scene
     with scene.worker():
@@ -149,6 +170,7 @@ ROWS: dict[str, Callable[[Trial], str]] = {
     ),
     "job-done takes the result, answers 500": loses_answers,
     "a job comes again while it is in work": duplicate,
+    "a job comes again while its cancelled run ends": cancelled_and_again,
     "jobs without id, without input, and no jobs at all": malformed,
     "job-done answers 400 for good": partial(refuses, status=400),
     "job-done answers 500 for good": partial(refuses, status=500),

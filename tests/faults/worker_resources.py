@@ -1,6 +1,7 @@
 """A model that hangs, a disk that is full, a volume that goes, memory that ends."""
 
 import contextlib
+import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,13 @@ from pathlib import Path
 
 from tests.faults import namespaces
 from tests.faults.worker_ends import STAGES
-from tests.faults.worker_scene import DEADLINE_S, HeldWorker, Trial, WorkerScene
+from tests.faults.worker_scene import (
+    DEADLINE_S,
+    HeldWorker,
+    Trial,
+    WorkerScene,
+    opened_for_writing,
+)
 from tests.platform import until
 from tests.volumes import VOLUME
 from volume_bootstrap.layout import manifest_of
@@ -98,7 +105,7 @@ def gone_volume(trial: Trial) -> str:
 def damaged_recogniser(trial: Trial) -> str:
     """A worker that has the model goes on with it; one that starts does not take it."""
     scene = trial.scene
-    with _damaged(scene, "whisper-tiny-en", "model.bin") as (damage, mend):
+    with _damaged(_file(scene, "whisper-tiny-en", "model.bin")) as (damage, mend):
         with scene.worker():
             trial.expect(trial.submit())
             damage()
@@ -118,7 +125,7 @@ def damaged_embedding(trial: Trial) -> str:
     """Without it a worker is of no use: it says so and ends, before it takes a job."""
     scene = trial.scene
     job = trial.submit()
-    with _damaged(scene, "campplus-zh-en", "model.onnx") as (damage, mend):
+    with _damaged(_file(scene, "campplus-zh-en", "model.onnx")) as (damage, mend):
         damage()
         with HeldWorker(scene, None, (), {}) as worker:
             trial.expect_exit(worker, 1)
@@ -128,6 +135,27 @@ def damaged_embedding(trial: Trial) -> str:
         with scene.worker():
             trial.expect(job)
     return "exit code 1 before the first take; mended, a fresh worker does the job"
+
+
+def killed_in_load(trial: Trial) -> str:
+    """The job's worker reads a file of the model, which is a FIFO, and is killed there."""
+    scene = trial.scene
+    path = _file(scene, "whisper-tiny-en", "model.bin")
+    with _damaged(path) as (damage, _):
+        damage()  # or it would be loaded before the first job
+        with scene.worker() as worker:
+            aside = path.rename(path.with_suffix(".aside"))
+            os.mkfifo(path)
+            job = trial.submit()
+            gate = opened_for_writing(path)
+            worker.kill()
+            os.close(gate)
+            aside.rename(path)
+    with scene.worker():
+        trial.expect(job)
+    deliveries = len(scene.platform.job(job)["workers"])
+    trial.check(deliveries == 2, f"{deliveries} deliveries, not 2")
+    return "another worker did it"
 
 
 def out_of_memory(trial: Trial, stage: str) -> str:
@@ -149,21 +177,15 @@ def out_of_memory(trial: Trial, stage: str) -> str:
         resource.prlimit(worker.pid, resource.RLIMIT_AS, (limit, hard))
         worker.release()
         until(lambda: scene.platform.results(job) or worker.has_ended(), DEADLINE_S)
-        if ended := worker.has_ended():
-            happened = f"the worker died with {worker.wait()}; a fresh one did the job"
-        else:
-            resource.prlimit(worker.pid, resource.RLIMIT_AS, (soft, hard))
-            is_error = "error" in scene.platform.status(job)
-            trial.expect(job, "OUT_OF_MEMORY" if is_error else None)
-            trial.expect(trial.submit())
-            trial.expect_clean(worker)
-            outcome = "OUT_OF_MEMORY" if is_error else "right with what was left"
-            happened = f"{outcome}; the next job of the same worker is right"
-    if ended:
-        with scene.worker():
-            trial.expect(job)
-            trial.expect(trial.submit())
-    return happened
+        if worker.has_ended():
+            raise RuntimeError(f"the worker died with {worker.wait()}")
+        resource.prlimit(worker.pid, resource.RLIMIT_AS, (soft, hard))
+        is_error = "error" in scene.platform.status(job)
+        trial.expect(job, "OUT_OF_MEMORY" if is_error else None)
+        trial.expect(trial.submit())
+        trial.expect_clean(worker)
+    outcome = "OUT_OF_MEMORY" if is_error else "right with what was left"
+    return f"{outcome}; the next job of the same worker is right"
 
 
 def _run(prefix: Sequence[str], *command: str) -> str:
@@ -172,15 +194,17 @@ def _run(prefix: Sequence[str], *command: str) -> str:
     return done.stdout.strip()
 
 
-@contextlib.contextmanager
-def _damaged(
-    scene: WorkerScene, alias: str, name: str
-) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
-    """Yield what damages a model's file in place, one byte of it, and what mends it."""
+def _file(scene: WorkerScene, alias: str, name: str) -> Path:
+    """A file of a model."""
     record = manifest_of(scene.volume, "demo").model(alias)
     if record is None:
         raise RuntimeError(f"the demo has no model {alias}")
-    path = scene.volume.models / record.folder / name
+    return scene.volume.models / record.folder / name
+
+
+@contextlib.contextmanager
+def _damaged(path: Path) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """Yield what damages a file in place, one byte of it, and what mends it."""
     middle = path.stat().st_size // 2
     right = path.read_bytes()[middle : middle + 1]
 
@@ -197,6 +221,7 @@ def _damaged(
 
 ROWS: dict[str, Callable[[Trial], str]] = {
     "a model that never returns": wedged,
+    "kill -9 while a model loads": killed_in_load,
     **{f"the temporary folder is full in {s}": partial(full_disk, stage=s) for s in FREE_BYTES},
     "the volume turns read-only in asr": read_only_volume,
     "the volume goes in vad, and comes back": gone_volume,

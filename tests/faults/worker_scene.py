@@ -119,20 +119,27 @@ class HeldWorker(WorkerProcess):
 
     def release(self) -> None:
         """Let the job go on."""
-        until(self._open_gate, DEADLINE_S)
+        os.close(opened_for_writing(self._held / "gate"))
 
     def hold_again(self) -> None:
         """Let the next job stop in the stage, too."""
         (self._held / "reached").unlink()
 
-    def _open_gate(self) -> bool:
+
+def opened_for_writing(fifo: Path) -> int:
+    """Wait until somebody opens a FIFO for reading; a descriptor of its other end."""
+    found: list[int] = []
+
+    def is_there() -> bool:
         try:
-            os.close(os.open(self._held / "gate", os.O_WRONLY | os.O_NONBLOCK))
+            found.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
         except OSError as error:
-            if error.errno != errno.ENXIO:  # it is on its way there
+            if error.errno != errno.ENXIO:  # nobody reads yet
                 raise
-            return False
-        return True
+        return bool(found)
+
+    until(is_there, DEADLINE_S)
+    return found[0]
 
 
 class Trial:
@@ -151,8 +158,9 @@ class Trial:
         """Send the usual job, with changes."""
         return self.submit_input(self.scene.job(source, **changes))
 
-    def submit_input(self, job_input: object) -> str:
-        job = self.scene.platform.submit(job_input)
+    def submit_input(self, job_input: object, **envelope: object) -> str:
+        """Send a job; `envelope` goes beside its input."""
+        job = self.scene.platform.submit(job_input, **envelope)
         self._jobs.append(job)
         return job
 

@@ -96,7 +96,7 @@ class Platform:
         """Do something wrong to the next `times` requests of a call, like ``job-take``.
 
         `how` is what `tests.platform.faults.Fault` has: `delay_s`, `status`, `body`,
-        `content_type`, `do` (``drop``, ``hang``), `carry_out`, `worker`.
+        `content_type`, `do` (``drop``, ``hang``), `carry_out`, `carries_on`, `worker`.
         """
         self._command("misbehave", {"call": call, "times": times, **how})
 

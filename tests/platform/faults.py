@@ -32,6 +32,8 @@ class Fault:
     body: str = ""
     content_type: str = "application/json"
     carry_out: bool = False
+    carries_on: bool = False
+    """Whether a client that has gone makes no difference to it."""
     worker: str | None = None
     """Of this worker only."""
 
@@ -58,20 +60,8 @@ class Misbehaviour:
         fault = self._next(request)
         if fault is None:
             return await handler(request)
-        await asyncio.sleep(fault.delay_s)
-        if fault.is_slow_only:
-            return await handler(request)
-        if fault.carry_out:
-            await handler(request)
-        if fault.do == "drop":
-            _drop(request)
-        if fault.do == "hang":
-            await _hang(request)
-        # Not as `text`: a body that is no text of that type is just what may be wanted.
-        headers = {"Content-Type": fault.content_type}
-        return web.Response(
-            status=fault.status or 200, body=fault.body.encode() or None, headers=headers
-        )
+        spoilt = _spoil(fault, request, handler)
+        return await (asyncio.shield(spoilt) if fault.carries_on else spoilt)
 
     def _next(self, request: web.Request) -> Fault | None:
         for fault in self._faults:
@@ -139,6 +129,24 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return None
+
+
+async def _spoil(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Do what a fault says."""
+    await asyncio.sleep(fault.delay_s)
+    if fault.is_slow_only:
+        return await handler(request)
+    if fault.carry_out:
+        await handler(request)
+    if fault.do == "drop":
+        _drop(request)
+    if fault.do == "hang":
+        await _hang(request)
+    # Not as `text`: a body that is no text of that type is just what may be wanted.
+    headers = {"Content-Type": fault.content_type}
+    return web.Response(
+        status=fault.status or 200, body=fault.body.encode() or None, headers=headers
+    )
 
 
 def _drop(request: web.Request) -> None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.platform.client import ROOT, Platform
+from tests.platform.waiting import until
 
 OURS = ("RUNPOD_", "SPEECH_", "MODELSCOPE_", "BUCKET_", "AWS_")
 """Variables that a worker does not inherit from whoever runs the tests."""
@@ -119,6 +120,7 @@ class WorkerProcess:
         if self._process.returncode is None or self.children():
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        until(lambda: not self.children())
 
     def terminate(self) -> None:
         """Send SIGTERM to the main process, as the platform does."""

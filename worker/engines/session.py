@@ -63,9 +63,9 @@ class OnnxSession:
             while running:
                 yield running.popleft().result()
         finally:
-            for future in running:
-                future.cancel()
-            wait(running)  # whoever gets the device next finds it free, and its memory
+            # Whoever gets the device next finds it free, and its memory. One that was cancelled
+            # already, where the pool got no more threads, would be waited for in vain.
+            wait([future for future in running if not future.cancel()])
 
     def _run(self, array: Array) -> Array:
         output: Array = self._session.run(None, {self._input: array})[0]
