@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from tests import networks
+from worker.audio import decode
 from worker.control import JobControl
+from worker.diarization.clustering import normalise
 from worker.diarization.windows import slide
 from worker.engines import embedding
-from worker.engines.embedding import BATCH_WINDOWS, DIM
+from worker.engines.embedding import DIM
 from worker.errors import CancelledError
 from worker.segments import Segment, Window
 from worker.waveform import WaveformFile
@@ -16,9 +18,13 @@ def embed(volume):
     return networks.embedding(volume)
 
 
+def noise_of(seconds: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, 16_000 * seconds).astype(np.float32)
+
+
 @pytest.fixture
 def noise() -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 0.1, 16_000 * 12).astype(np.float32)
+    return noise_of(12)
 
 
 WINDOWS = slide([Segment(0.0, 6.4), Segment(7.0, 7.3), Segment(8.11, 12.0)], 1.5, 0.75)
@@ -28,20 +34,62 @@ def test_no_windows(embed, noise):
     assert embed(noise, [], 1.5, JobControl()).shape == (0, DIM)
 
 
-def test_a_window_is_the_same_alone_and_among_others(embed, noise):
-    assert len(WINDOWS) % BATCH_WINDOWS
+@pytest.fixture
+def tiled(monkeypatch) -> None:
+    """As in a recording of more windows."""
+    monkeypatch.setattr(embedding, "FEW_WINDOWS", 0)
+
+
+def test_few_windows_are_as_alone(embed, noise):
     together = embed(noise, WINDOWS, 1.5, JobControl())
-    assert together.shape == (len(WINDOWS), DIM)
-    for window, expected in zip(WINDOWS, together, strict=True):
+    alone = np.concatenate([embed(noise, [window], 1.5, JobControl()) for window in WINDOWS])
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.usefixtures("tiled")
+def test_a_window_that_is_a_tile_is_as_alone(embed, noise):
+    # 148 frames of 25 ms, every 10 ms, are 1.5 s.
+    windows = [Window(start, start + 1.5, 0) for start in (2.0, 3.48, 4.96)]
+    together = embed(noise, windows, 1.5, JobControl())
+    for window, expected in zip(windows, together, strict=True):
         alone = embed(noise, [window], 1.5, JobControl())[0]
         np.testing.assert_allclose(alone, expected, atol=1e-4)
 
 
-def test_pieces_change_nothing(embed, noise, monkeypatch):
-    whole = embed(noise, WINDOWS, 1.5, JobControl())
-    for size in (1, 3):
-        monkeypatch.setattr(embedding, "PIECE_WINDOWS", size)
-        np.testing.assert_array_equal(embed(noise, WINDOWS, 1.5, JobControl()), whole)
+@pytest.mark.usefixtures("tiled")
+def test_a_window_over_two_tiles_is_about_as_alone(embed, data, tmp_path):
+    with decode(
+        data / "jfk.flac", tmp_path / "samples", JobControl(), max_seconds=60
+    ).waveform as w:
+        speech = w[:]
+    windows = slide([Segment(0.3, 10.5)], 1.5, 0.75)
+    together = embed(speech, windows, 1.5, JobControl())
+    alone = np.concatenate([embed(speech, [w], 1.5, JobControl()) for w in windows])
+    cosines = (normalise(together) * normalise(alone)).sum(axis=1)
+    assert cosines.min() > 0.7
+    assert cosines.mean() > 0.85
+    strangers = normalise(together) @ normalise(embed(noise_of(12), windows, 1.5, JobControl())).T
+    assert strangers.max() < 0.5
+
+
+@pytest.mark.usefixtures("tiled")
+def test_segments_do_not_change_each_other(embed, noise):
+    together = embed(noise, WINDOWS, 1.5, JobControl())
+    assert together.shape == (len(WINDOWS), DIM)
+    apart = [[w for w in WINDOWS if w.segment == segment] for segment in range(3)]
+    assert [len(windows) for windows in apart] == [8, 1, 5]
+    alone = np.concatenate([embed(noise, windows, 1.5, JobControl()) for windows in apart])
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.usefixtures("tiled")
+def test_every_length_of_a_segment_has_its_tiles(embed, noise):
+    for length in np.arange(0.2, 6.2, 0.13).round(2).tolist():
+        windows = slide([Segment(1.01, round(1.01 + length, 2))], 1.5, 0.75)
+        for size in (1, 2, 16):
+            found = embed(noise, windows, 1.5, JobControl(), size)
+            assert found.shape == (len(windows), DIM)
+            assert np.isfinite(found).all()
 
 
 def test_a_file_gives_what_the_array_gives(embed, noise, tmp_path):
@@ -56,11 +104,13 @@ def test_a_recording_shorter_than_a_window(embed, noise):
     assert np.isfinite(embed(noise[:8000], [Window(0.0, 0.5, 0)], 1.5, JobControl())).all()
 
 
-def test_each_batch_is_a_step_that_may_be_the_last(embed, noise):
+@pytest.mark.usefixtures("tiled")
+def test_each_piece_is_a_step_that_may_be_the_last(embed, noise):
     shares = []
-    embed(noise, WINDOWS, 1.5, JobControl(lambda stage, share: shares.append((stage, share))))
-    num_batches = -(-len(WINDOWS) // BATCH_WINDOWS)
-    assert shares == [("embedding", n / num_batches) for n in range(num_batches)]
+    control = JobControl(lambda stage, share: shares.append((stage, share)))
+    embed(noise, WINDOWS, 1.5, control, 3)
+    num_pieces = 3 + 1 + 2
+    assert shares == [("embedding", n / num_pieces) for n in range(num_pieces)]
 
     control = JobControl(lambda stage, share: control.cancel())
     with pytest.raises(CancelledError):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from worker.diarization.clustering import normalise
 from worker.diarization.enrollment import (
     THRESHOLD,
     Identity,
@@ -10,7 +11,6 @@ from worker.diarization.enrollment import (
     alike,
     find_voices,
     identify,
-    to_unit_length,
 )
 from worker.segments import Turn, Window
 
@@ -98,7 +98,7 @@ def test_without_voices_or_speakers_nobody_is_known():
 
 
 def test_rounding_gives_no_score_above_one():
-    speaker = to_unit_length(np.full((1, 192), 0.1))
+    speaker = normalise(np.full((1, 192), 0.1))
     voice = Voice("x", speaker[0] * (1 + 1e-9))
     assert identify(speaker, [voice])[0].score == 1.0
 
@@ -109,5 +109,5 @@ def test_voices_that_are_alike_are_told():
 
 
 def test_vectors_of_any_size_get_unit_length():
-    found = to_unit_length(np.array([[3e-150, 4e-150], [3e150, 4e150], [0.0, 0.0]]))
+    found = normalise(np.array([[3e-150, 4e-150], [3e150, 4e150], [0.0, 0.0]]))
     np.testing.assert_allclose(found, [[0.6, 0.8], [0.6, 0.8], [0, 0]])

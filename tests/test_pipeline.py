@@ -124,6 +124,6 @@ def test_only_the_stage_that_memory_ends_in_is_tried_again(volume, waveform, seg
     with monkeypatch.context() as scarce:
         scarce.setattr(pipeline, "find_centroids", second_time(pipeline.find_centroids))
         assert Diarizer(embed, MEMORY)(*job).turns == SAMPLE_TURNS
-    assert batch_windows == [8]
+    assert batch_windows == [16]
     assert Diarizer(second_time(embed), MEMORY)(*job).turns == SAMPLE_TURNS
-    assert batch_windows == [8, 4]
+    assert batch_windows == [16, 8]

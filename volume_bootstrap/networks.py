@@ -40,13 +40,18 @@ def fsmn_vad(weights: Path, target: Path) -> float:
         stacked = frames.unfold(1, 5, 1).transpose(2, 3).flatten(2)
         return encoder((stacked + shift) * scale)[:, :, 0]
 
-    inputs = [torch.randn(1, n + 4, 80) * 4 + 12 for n in (1, 37, 500, 6_000)]
-    names = ("frames", "silence_probability")
-    return _export(network, original, inputs, target, names, {1: "num_frames"})
+    inputs = [(torch.randn(1, n + 4, 80) * 4 + 12,) for n in (1, 37, 500, 6_000)]
+    axes = {"frames": {1: "num_frames"}, "silence_probability": {1: "num_outputs"}}
+    return _export(network, original, inputs, target, axes)
 
 
 def campplus(weights: Path, target: Path) -> float:
-    """CAM++: `frames` [N, T, 80], the mean of each window subtracted -> `embedding` [N, 192]."""
+    """CAM++ over tiles: `tiles` [K, T, 80], `windows` [N, M] -> `embedding` [N, 192].
+
+    Tiles are log-mel frames that follow each other, T is even. The network hears each by itself,
+    its mean subtracted, and gives a row for two frames; a window is the indices of the rows that
+    its statistics are taken of. Where windows overlap, what they share is computed once.
+    """
     # Each of the published models names its file otherwise.
     files = sorted(path for suffix in ("pt", "bin") for path in weights.glob(f"*.{suffix}"))
     if len(files) != 1:
@@ -54,9 +59,38 @@ def campplus(weights: Path, target: Path) -> float:
         raise FileNotFoundError(f"{weights} holds as .pt and .bin: {names}; expected one file")
     network = _camplus_network().eval()
     network.load_state_dict(torch.load(files[0], map_location="cpu", weights_only=True))
-    inputs = [torch.randn(n, t, 80) * 2 for n, t in ((1, 148), (16, 148), (7, 298), (3, 48))]
-    axes = {0: "num_windows", 1: "num_frames"}
-    return _export(network, network, inputs, target, ("frames", "embedding"), axes)
+
+    def original(tiles: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        # The published network, for windows that are tiles.
+        embedding: torch.Tensor = network(tiles - tiles.mean(1, keepdim=True))
+        return embedding
+
+    inputs = [
+        (torch.randn(k, t, 80) * 2 - 8, torch.arange(k * t // 2).view(k, t // 2))
+        for k, t in ((1, 148), (8, 148), (3, 298), (2, 48))
+    ]
+    axes = {
+        "tiles": {0: "num_tiles", 1: "num_frames"},
+        "windows": {0: "num_windows", 1: "num_rows"},
+        "embedding": {0: "num_windows"},
+    }
+    return _export(_Tiled(network).eval(), original, inputs, target, axes)
+
+
+class _Tiled(torch.nn.Module):  # type: ignore[misc]
+    """CAM++ up to its statistics on each tile, from there on for each window."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.head = network.head
+        self.rows = network.xvector[:-2]
+        self.embedding = network.xvector[-2:]
+
+    def forward(self, tiles: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
+        frames = (tiles - tiles.mean(1, keepdim=True)).transpose(1, 2)
+        rows = self.rows(self.head(frames)).transpose(0, 1).flatten(1)  # (512, K * T / 2)
+        embedding: torch.Tensor = self.embedding(rows[:, windows].transpose(0, 1))
+        return embedding
 
 
 def _camplus_network() -> torch.nn.Module:
@@ -115,9 +149,12 @@ def pyannet(weights: Path, target: Path) -> float:
     (file,) = weights.glob("*.pt")
     checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     network = PyanNet(checkpoint["state_dict"]).eval()
-    inputs = [torch.randn(n, s) * 0.1 for n, s in ((1, 1_261), (2, 159_751), (4, 40_000))]
-    axes = {0: "num_windows", 1: "num_samples"}
-    return _export(network, network, inputs, target, ("waveform", "probability"), axes)
+    inputs = [(torch.randn(n, s) * 0.1,) for n, s in ((1, 1_261), (2, 159_751), (4, 40_000))]
+    axes = {
+        "waveform": {0: "num_windows", 1: "num_samples"},
+        "probability": {0: "num_windows", 1: "num_frames"},
+    }
+    return _export(network, network, inputs, target, axes)
 
 
 def read_cmvn(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -203,34 +240,40 @@ class _FirstProbability(torch.nn.Module):  # type: ignore[misc]
 
 def _export(
     network: torch.nn.Module,
-    original: Callable[[torch.Tensor], torch.Tensor],
-    inputs: Sequence[torch.Tensor],
+    original: Callable[..., torch.Tensor],
+    inputs: Sequence[tuple[torch.Tensor, ...]],
     target: Path,
-    names: tuple[str, str],
-    axes: dict[int, str],
+    axes: dict[str, dict[int, str]],
 ) -> float:
-    """Write the ONNX file; return the largest difference from `original` on `inputs`."""
+    """Write the ONNX file; return the largest difference from `original` on `inputs`.
+
+    Parameters
+    ----------
+    axes : by the name of each input, in order, and of the output: its dynamic axes.
+    """
     import onnxruntime
 
+    *names, output = axes
     with warnings.catch_warnings():
         # The older exporter takes 6 s for CAM++, the newer 50 s, for graphs that run as fast.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            (inputs[1],),
+            inputs[1],
             target,
-            input_names=[names[0]],
-            output_names=[names[1]],
-            dynamic_axes={names[0]: axes},
+            input_names=names,
+            output_names=[output],
+            dynamic_axes=axes,
             opset_version=17,
             dynamo=False,
         )
     session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
     differences = []
-    for frames in inputs:
+    for arrays in inputs:
         with torch.inference_mode():
-            expected = original(frames).numpy()
-        (found,) = session.run(None, {names[0]: frames.numpy()})
+            expected = original(*arrays).numpy()
+        fed = {name: array.numpy() for name, array in zip(names, arrays, strict=True)}
+        (found,) = session.run(None, fed)
         if found.shape != expected.shape:
             raise ValueError(f"ONNX gives shape {found.shape}, torch {expected.shape}")
         differences.append(float(np.abs(found - expected).max()))

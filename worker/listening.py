@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.control import Exclusive, JobControl
-from worker.diarization.clustering import SpeakerBounds
-from worker.diarization.enrollment import Voice, to_unit_length
+from worker.diarization.clustering import SpeakerBounds, normalise
+from worker.diarization.enrollment import Voice
 from worker.diarization.pipeline import NOBODY, Diarization, DiarizationOptions
 from worker.errors import InvalidInputError, WorkerError
 from worker.memory import Memory
@@ -89,7 +89,7 @@ class Listener:
                     raise recording
                 with closing(recording):
                     found[name] = self._embedding(name, recording)
-        embeddings = to_unit_length(np.stack([found[voice.name] for voice in voices]))
+        embeddings = normalise(np.stack([found[voice.name] for voice in voices]))
         return tuple(
             Voice(voice.name, unit) for voice, unit in zip(voices, embeddings, strict=True)
         )

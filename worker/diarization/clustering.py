@@ -53,7 +53,7 @@ class SpeakerBounds:
 
 
 def normalise(embeddings: Floats) -> Floats:
-    """Bring each window to unit length, in double precision.
+    """Bring each row to unit length, in double precision; zeros stay zeros.
 
     Parameters
     ----------
@@ -62,7 +62,9 @@ def normalise(embeddings: Floats) -> Floats:
     unit = np.empty(embeddings.shape)
     for start in range(0, len(unit), BLOCK_WINDOWS):
         block = slice(start, start + BLOCK_WINDOWS)
-        unit[block] = _unit(embeddings[block].astype(np.float64))
+        part = embeddings[block].astype(np.float64)
+        lengths = np.linalg.norm(part, axis=1, keepdims=True)
+        unit[block] = part / np.maximum(lengths, np.finfo(np.float64).tiny)
     return unit
 
 
@@ -84,7 +86,7 @@ def find_centroids(
     sums = _merge(found.sums[_speakers(found)], bounds, merge_similarity)
     if len(sums) < bounds.minimum:
         sums = _split(groups, tree, bounds.minimum, check)
-    return _unit(sums)
+    return normalise(sums)
 
 
 def _speakers(groups: Groups) -> Labels:
@@ -95,7 +97,7 @@ def _speakers(groups: Groups) -> Labels:
     enough = max(LEAST_WINDOWS, int(np.ceil(SPEAKER_SHARE * span)))
     possible = (windows >= enough) & (runs >= 2)
     sure = (windows >= SURE_WINDOWS) & (runs >= SURE_RUN)
-    centroids = _unit(groups.sums)
+    centroids = normalise(groups.sums)
     speakers: list[int] = []
     for group in np.lexsort((-windows, ~sure)).tolist():
         unlike = not speakers or (centroids[speakers] @ centroids[group]).max() < UNLIKE_SIMILARITY
@@ -124,7 +126,7 @@ def _longest_runs(labels: Labels) -> Labels:
 def _merge(sums: Floats, bounds: SpeakerBounds, similarity: float) -> Floats:
     """Merge the two nearest groups while they are near, or too many."""
     while (count := len(sums)) > 1:
-        centroids = _unit(sums)
+        centroids = normalise(sums)
         near = np.where(np.tri(count, dtype=bool), -np.inf, centroids @ centroids.T)
         first, second = np.unravel_index(near.argmax(), near.shape)
         too_many = bounds.maximum is not None and count > bounds.maximum
@@ -173,15 +175,11 @@ def settle(unit: Floats, centroids: Floats) -> Floats:
         if labels is not None and np.array_equal(joined, labels):
             break
         labels = joined
-        moved = _unit(np.stack([unit[labels == label].sum(axis=0) for label in np.unique(labels)]))
+        moved = normalise(
+            np.stack([unit[labels == label].sum(axis=0) for label in np.unique(labels)])
+        )
         moved_similarity = unit @ moved.T
         if len(np.unique(moved_similarity.argmax(axis=1))) < len(centroids):
             break
         centroids, similarity = moved, moved_similarity
     return similarity
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Floats = vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
-    return unit

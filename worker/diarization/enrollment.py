@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.diarization.clustering import normalise
 from worker.segments import Turn, Window
 
 THRESHOLD = 0.6
@@ -62,7 +63,7 @@ def find_voices(unit: Floats, windows: Sequence[Window], turns: Sequence[Turn]) 
     alone = np.maximum(0.0, 2 * shares - shares.sum(axis=0))  # less that of all the others
     # Who is never heard alone for long is known by what there is.
     weights = np.where(alone.any(axis=1, keepdims=True), alone, shares)
-    return to_unit_length(weights @ unit)
+    return normalise(weights @ unit)
 
 
 def identify(speakers: Floats, voices: Sequence[Voice]) -> dict[int, Identity]:
@@ -99,18 +100,6 @@ def alike(voices: Sequence[Voice]) -> Mapping[tuple[str, str], float]:
         for second in voices[index + 1 :]
         if (score := float(first.embedding @ second.embedding)) >= THRESHOLD
     }
-
-
-def to_unit_length(vectors: Floats) -> Floats:
-    """Bring each row to unit length, in double precision; zeros stay zeros.
-
-    Parameters
-    ----------
-    vectors : (num_vectors, dim)
-    """
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    unit: Floats = vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
-    return unit
 
 
 def _speech_before(times: Floats, turns: Sequence[Turn]) -> Floats:

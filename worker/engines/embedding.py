@@ -1,8 +1,14 @@
-"""CAM++: windows of a waveform -> speaker embeddings."""
+"""CAM++: windows of a waveform -> speaker embeddings.
+
+The network (Wang et al. 2023, arXiv:2303.00332) hears speech once, in tiles about as long as a
+window, and the statistics at its end are taken of each window's frames, whichever tiles they lie
+in. So windows that overlap by half cost little more than half of what they cost by themselves. They
+are blurred by what else is in their tiles: where there are few to tell the speakers by, each gets a
+tile of its own.
+"""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, groupby, islice
-from typing import TypeVar
+from itertools import groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +26,16 @@ from worker.segments import Window
 from worker.waveform import SAMPLE_RATE, Samples
 
 DIM = 192
-BATCH_WINDOWS = 8
+BATCH_WINDOWS = 16
 """Windows in one run of the network; more of them are no faster per window on a CPU."""
-PIECE_WINDOWS = 64
-"""Windows whose frames are computed at a time, to bound memory and the time between two steps; of
-a speech segment of a minute, all but a few of them."""
-
-Frames = NDArray[np.float32]
-Item = TypeVar("Item")
+FEW_WINDOWS = 120
+"""A minute and a half of speech; what these cost more is a second's work of a core."""
+ROW_FRAMES = 2
+"""Frames of 10 ms for which the network gives one row."""
 
 
 class SpeakerEmbedding:
-    """The network in an ONNX session: `frames` [N, T, 80] -> `embedding` [N, 192]."""
+    """The network in an ONNX session: `tiles` [K, T, 80], `windows` [N, M] -> `embedding`."""
 
     def __init__(self, session: OnnxSession) -> None:
         self._session = session
@@ -44,18 +48,18 @@ class SpeakerEmbedding:
         control: JobControl,
         batch_windows: int = BATCH_WINDOWS,
     ) -> NDArray[np.float32]:
-        """Embed each window; batches run across the whole recording.
+        """Embed each window.
 
         Of the recording, no more than a piece of a speech segment is in memory at a time.
 
         Parameters
         ----------
         waveform : (num_samples,) float32, 16 kHz, in [-1, 1]
-        windows : in order of their segments
+        windows : in order of their segments, none farther from the next than it is long
         window_s : length that a shorter window is widened to, around its centre: a second of a
             voice with what surrounds it says more of the speaker than half a second alone.
-        control : gets the stage ``embedding``, a step each batch.
-        batch_windows : in one run of the network.
+        control : gets the stage ``embedding``, a step each piece.
+        batch_windows : at most, of one segment, in one run of the network.
 
         Returns
         -------
@@ -66,36 +70,43 @@ class SpeakerEmbedding:
         CancelledError
             The job was cancelled.
         """
-        embeddings = np.empty((len(windows), DIM), dtype=np.float32)
-        starts = range(0, len(windows), batch_windows)
-        length = num_frames(round(window_s * SAMPLE_RATE))
-        centred = (f - f.mean(axis=0) for f in _windows_of_frames(waveform, windows, length))
-        batches = (np.stack(batch) for batch in _batched(centred, batch_windows))
-        watched = control.watch("embedding", batches, len(starts))
-        for start, output in zip(starts, self._session.map(watched), strict=True):
-            embeddings[start : start + batch_windows] = output
-        return embeddings
+        size = batch_windows if len(windows) > FEW_WINDOWS else 1
+        pieces = list(_pieces(windows, size))
+        length = num_frames(round(window_s * SAMPLE_RATE)) // ROW_FRAMES * ROW_FRAMES
+        watched = control.watch("embedding", pieces, len(pieces))
+        outputs = self._session.map(_tiled(waveform, piece, length) for piece in watched)
+        return np.concatenate([np.empty((0, DIM), dtype=np.float32), *outputs])
 
 
-def _batched(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    while batch := list(islice(items, size)):
-        yield batch
+def _pieces(windows: Sequence[Window], size: int) -> Iterator[list[Window]]:
+    """Windows of one segment, at most `size`, that follow each other."""
+    for _, group in groupby(windows, key=lambda window: window.segment):
+        while piece := list(islice(group, size)):
+            yield piece
 
 
-def _windows_of_frames(
-    waveform: Samples, windows: Sequence[Window], length: int
-) -> Iterator[Frames]:
-    """Log-mel frames of each window: (length, 80), computed once per piece of a speech segment."""
+def _tiled(
+    waveform: Samples, piece: Sequence[Window], length: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Tiles of equal length over a piece, at least a window long, and the rows of each window.
+
+    Returns
+    -------
+    (num_tiles, num_frames, 80) log-mel frames, and (num_windows, length / ROW_FRAMES)
+    """
     total = num_frames(len(waveform))
-    segments = (group for _, group in groupby(windows, key=lambda window: window.segment))
-    for piece in chain.from_iterable(_batched(group, PIECE_WINDOWS) for group in segments):
-        # Windows start on the 10 ms grid of the frames.
-        middles = [window.centre * SAMPLE_RATE / FRAME_SHIFT_SAMPLES for window in piece]
-        starts = [max(0, min(round(m - (length + 2) / 2), total - length)) for m in middles]
-        first, last = starts[0], min(starts[-1] + length, total)
-        end = (last - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
-        frames = fbank(waveform[first * FRAME_SHIFT_SAMPLES : end], "povey")
-        if total < length:  # a recording shorter than a window repeats itself
-            frames = np.resize(frames, (length, NUM_MEL_BINS))
-        for start in starts:
-            yield frames[start - first : start - first + length]
+    # Windows start on the 10 ms grid of the frames.
+    middles = [window.centre * SAMPLE_RATE / FRAME_SHIFT_SAMPLES for window in piece]
+    starts = np.array([max(0, min(round(m - (length + 2) / 2), total - length)) for m in middles])
+    first, last = int(starts[0]), min(int(starts[-1]) + length, total)
+    end = (last - 1) * FRAME_SHIFT_SAMPLES + FRAME_LENGTH_SAMPLES
+    frames = fbank(waveform[first * FRAME_SHIFT_SAMPLES : end], "povey")
+    if total < length:  # a recording shorter than a window repeats itself
+        frames = np.resize(frames, (length, NUM_MEL_BINS))
+    num_tiles = len(frames) // length
+    tile = len(frames) // num_tiles // ROW_FRAMES * ROW_FRAMES
+    tiles = frames[: num_tiles * tile].reshape(num_tiles, tile, NUM_MEL_BINS)
+    # What does not fill a row of every tile is left out at the end.
+    latest = (num_tiles * tile - length) // ROW_FRAMES
+    rows = np.minimum((starts - first) // ROW_FRAMES, latest)
+    return tiles, rows[:, np.newaxis] + np.arange(length // ROW_FRAMES)

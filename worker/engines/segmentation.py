@@ -60,7 +60,7 @@ class Segmentation:
         firsts = range(0, total, WINDOW_FRAMES)
         batches = [firsts[i : i + batch_windows] for i in range(0, len(firsts), batch_windows)]
         watched = control.watch("overlap", batches, len(batches))
-        outputs = self._session.map(_batch(waveform, total, batch) for batch in watched)
+        outputs = self._session.map((_batch(waveform, total, batch),) for batch in watched)
         for batch, output in zip(batches, outputs, strict=True):
             for first, window in zip(batch, output, strict=True):
                 frames = activity[first : first + WINDOW_FRAMES]

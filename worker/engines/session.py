@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: one input, one output, on the device that was asked for."""
+"""ONNX Runtime sessions: one output, on the device that was asked for."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,12 +14,14 @@ from worker.engines.pool import Pool
 from worker.errors import StartupError
 
 Array = NDArray[np.float32]
+Feed = tuple[NDArray[Any], ...]
+"""What a network is given in one run, in the order of its inputs."""
 
 
 class OnnxSession:
     """A network on the device.
 
-    On a CPU each run has one thread, and as many inputs run side by side as the
+    On a CPU each run has one thread, and as many feeds run side by side as the
     device has threads: threads that share one run wait for each other after
     every operator, and spin while they do, which costs most where the machine
     is shared.
@@ -45,19 +47,19 @@ class OnnxSession:
                 "Check the GPU's driver and the CUDA libraries on the volume, or set "
                 "SPEECH_DEVICE=cpu."
             )
-        self._input: str = self._session.get_inputs()[0].name
+        self._names: list[str] = [each.name for each in self._session.get_inputs()]
         self._parallel = device.threads if device.name == "cpu" else 1
         self._pool = Pool(self._parallel, path.parent.name)
 
-    def map(self, inputs: Iterable[Array]) -> Iterator[Array]:
-        """Run the network on each input; outputs come in order.
+    def map(self, feeds: Iterable[Feed]) -> Iterator[Array]:
+        """Run the network on each feed; outputs come in order.
 
-        Inputs are taken a few ahead, so that they are made while the network runs.
+        Feeds are taken a few ahead, so that they are made while the network runs.
         """
         running: deque[Future[Array]] = deque()
         try:
-            for array in inputs:
-                running.append(self._pool.submit(self._run, array))
+            for feed in feeds:
+                running.append(self._pool.submit(self._run, feed))
                 if len(running) > self._parallel:
                     yield running.popleft().result()
             while running:
@@ -67,6 +69,6 @@ class OnnxSession:
             # already, where the pool got no more threads, would be waited for in vain.
             wait([future for future in running if not future.cancel()])
 
-    def _run(self, array: Array) -> Array:
-        output: Array = self._session.run(None, {self._input: array})[0]
+    def _run(self, feed: Feed) -> Array:
+        output: Array = self._session.run(None, dict(zip(self._names, feed, strict=True)))[0]
         return output

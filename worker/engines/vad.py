@@ -92,7 +92,7 @@ class FsmnVad:
         total = num_frames(len(waveform))
         starts = range(0, total, BLOCK_FRAMES)
         watched = control.watch("vad", starts, len(starts))
-        outputs = self._session.map(_block(waveform, total, start) for start in watched)
+        outputs = self._session.map((_block(waveform, total, start),) for start in watched)
         for start, output in zip(starts, outputs, strict=True):
             # The left context was only there for what comes after it.
             yield output[0][-min(BLOCK_FRAMES, total - start) :]
