@@ -4,6 +4,7 @@ Without a platform it runs ``test_input.json`` once; with ``--rp_serve_api`` it
 serves the SDK's local API.
 """
 
+import ctypes
 import importlib
 import logging
 import os
@@ -20,6 +21,9 @@ from worker.settings import Settings
 from worker.telemetry import set_up_logging
 
 logger = logging.getLogger("worker")
+
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 
 SDK_SETTINGS = {
     # At its default level, DEBUG, the SDK writes every result into the log.
@@ -38,6 +42,7 @@ def prepare() -> dict[str, Any]:
     StartupError
         The settings, the volume, its packages or the device do not fit.
     """
+    share_heaps()
     for name, value in SDK_SETTINGS.items():
         os.environ.setdefault(name, value)
     settings = Settings.from_environment(os.environ)
@@ -62,6 +67,15 @@ def prepare() -> dict[str, Any]:
         sdk.result()
     fitness.Fitness(settings, project, generation, service.rehearse).register()
     return make_config(service, settings)
+
+
+def share_heaps() -> None:
+    """Let all threads allocate from two heaps.
+
+    The C library gives each its own, and what they free stays there in pieces: it took 560 MB
+    where this takes 505, after some hundred short jobs on a CPU, and went up and down by 20 MB.
+    """
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def import_sdk() -> None:

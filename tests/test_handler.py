@@ -54,6 +54,28 @@ print("FROM", onnxruntime.__file__)
     assert "SPEAKER_01" in done.stdout
 
 
+def test_threads_share_two_heaps(volume):
+    program = """
+import ctypes, sys, threading, handler
+handler.share_heaps()
+meeting = threading.Barrier(8)
+def allocate():
+    meeting.wait()
+    held = [bytes(100_000) for _ in range(100)]
+    meeting.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+libc.malloc_info(0, ctypes.c_void_p(libc.fdopen(1, b"w")))
+libc.fflush(None)
+"""
+    done = run(["-c", program], environment(volume.root))
+    assert done.returncode == 0, done.stderr
+    assert 1 <= done.stdout.count("<heap nr=") <= 2
+
+
 def test_the_local_run_fails_on_a_bad_job(volume):
     bad = json.dumps({"input": {"task": "diarization"}})
     done = run(["handler.py", "--test_input", bad], environment(volume.root))
