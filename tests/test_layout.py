@@ -70,6 +70,7 @@ def test_the_shipped_records_are_whole(volume):
     assert set(generation.packages).isdisjoint(generation.image_packages)
     assert {m.task for m in read_manifest(volume.manifest("demo")).models} == {
         "vad",
+        "segmentation",
         "embedding",
         "asr",
     }

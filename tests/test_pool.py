@@ -89,7 +89,7 @@ def test_one_that_fails_is_raised_when_all_have_ended():
 def test_what_no_thread_will_run_is_not_waited_for(store):
     """The idle thread has not taken the first input yet when the second gets no thread."""
     session = OnnxSession(store.verified(store.manifest().model("fsmn-vad")), CPU)
-    frames = [np.zeros((1, 20, 80), np.float32)] * 3
+    frames = [(np.zeros((1, 20, 80), np.float32),)] * 3
     list(session.map(frames[:1]))
     errors = []
 
@@ -121,7 +121,7 @@ def test_what_no_thread_will_run_is_not_waited_for(store):
 def test_an_onnx_session(scarce, store):
     session = OnnxSession(store.verified(store.manifest().model("fsmn-vad")), CPU)
     session._run = scarce.counted(session._run)
-    frames = [np.zeros((1, 20, 80), np.float32)] * 3
+    frames = [(np.zeros((1, 20, 80), np.float32),)] * 3
     with scarce.threads():
         list(session.map(frames))
     before = scarce.runs

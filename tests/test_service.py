@@ -125,7 +125,11 @@ def test_http_and_data_give_what_the_volume_gives(service, server, data):
     ],
 )
 def test_each_option_changes_the_turns(service, options):
-    assert diarize(service, SAMPLE, **options)["turns"] != diarize(service, SAMPLE)["turns"]
+    # Where the segmentation hears speech, too, the VAD's segments matter less.
+    alone = {"overlap": False}
+    fields = options | {"diarization": alone | options.get("diarization", {})}
+    usual = diarize(service, SAMPLE, diarization=alone)["turns"]
+    assert diarize(service, SAMPLE, **fields)["turns"] != usual
 
 
 def test_jobs_at_the_same_time_do_not_disturb_each_other(service):
