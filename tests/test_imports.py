@@ -26,7 +26,6 @@ HEAVY = {
     "faster_whisper",
     "funasr",
     "jieba",
-    "kaldi_native_fbank",
     "onnxruntime",
     "runpod",
     "scipy",
