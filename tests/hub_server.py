@@ -28,34 +28,30 @@ import argparse
 import contextlib
 import hashlib
 import json
-import subprocess
-import sys
 import threading
 import time
 from functools import cache
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-ROOT = Path(__file__).parent.parent
+from tests.server_process import ServerProcess
+
 REVISIONS = ("master", "main", "v1.0.0")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "loopback-token"
 """Models of an organisation called ``private`` are for those who send it."""
 
 
-class HubServer:
+class HubServer(ServerProcess):
     """The server as a child process."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.hub_server", str(folder.absolute())]
+        super().__init__("-m", "tests.hub_server", str(folder.absolute()))
         self.folder = folder
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        self.port = int(self.said)
 
     def url(self, path: str = "") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -78,18 +74,6 @@ class HubServer:
             # A GET has no body: the server would read it as the next request.
             connection.request(method, path, None if body is None else json.dumps(body))
             return json.load(connection.getresponse())
-
-    def __enter__(self) -> "HubServer":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._process:  # closes the pipe and waits
-            self._process.terminate()
 
 
 class _Server(ThreadingHTTPServer):

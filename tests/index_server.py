@@ -23,8 +23,6 @@ import json
 import re
 import socket
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -35,7 +33,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.server_process import ServerProcess
+
 SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 
 
@@ -70,13 +69,8 @@ class Index:
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[Index]:
     """Serve the wheels in a folder, also those that come later, until the block ends."""
-    command = [sys.executable, "-m", "tests.index_server", str(folder.absolute())]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Index(int(process.stdout.readline()))
-        finally:
-            process.terminate()
+    with ServerProcess("-m", "tests.index_server", str(folder.absolute())) as server:
+        yield Index(int(server.said))
 
 
 @cache

@@ -25,30 +25,24 @@ import argparse
 import contextlib
 import json
 import ssl
-import subprocess
-import sys
 import time
 from collections import Counter
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
-ROOT = Path(__file__).parent.parent
+from tests.server_process import ServerProcess
 
 
-class MediaServer:
+class MediaServer(ServerProcess):
     """The server as a child process; with `certificate` (a PEM with its key) it speaks TLS."""
 
     def __init__(self, folder: Path, certificate: Path | None = None) -> None:
-        command = [sys.executable, "-m", "tests.media_server", str(folder.absolute())]
-        if certificate:
-            command += ["--certificate", str(certificate)]
+        speaking = ["--certificate", str(certificate)] if certificate else []
+        super().__init__("-m", "tests.media_server", str(folder.absolute()), *speaking)
         self._scheme = "https" if certificate else "http"
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        self.port = int(self.said)
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         return f"{self._scheme}://{host}:{self.port}{path}"
@@ -58,18 +52,6 @@ class MediaServer:
         with contextlib.closing(HTTPConnection("127.0.0.1", self.port)) as connection:
             connection.request("GET", "/requests")
             return int(json.load(connection.getresponse()).get(path, 0))
-
-    def __enter__(self) -> "MediaServer":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._process:  # closes the pipe and waits
-            self._process.terminate()
 
 
 class _Server(ThreadingHTTPServer):

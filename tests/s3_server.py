@@ -6,8 +6,6 @@ Usually it takes any keys; `guarded` makes it ask whose they are, and what those
 import contextlib
 import http.client
 import json
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -18,6 +16,8 @@ from types import TracebackType
 from typing import Self
 
 import boto3
+
+from tests.server_process import ServerProcess
 
 MOTO = """
 import json, sys
@@ -33,9 +33,8 @@ HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 @contextlib.contextmanager
 def moto() -> Iterator[str]:
     """URL of an S3 that has the bucket ``bucket``."""
-    command = [sys.executable, "-c", MOTO]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        host, port = json.loads(process.stdout.readline())
+    with ServerProcess("-c", MOTO) as server:
+        host, port = json.loads(server.said)
         url = f"http://{host}:{port}"
         client_of(url).create_bucket(Bucket="bucket")
         yield url

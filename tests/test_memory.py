@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_models import counted_tensors
 from worker import gpu_memory
 from worker.device import Device
 from worker.errors import CancelledError, FetchFailedError, OutOfMemoryError, StartupError
@@ -104,19 +105,11 @@ def test_another_error_goes_on_at_once(memory, freed, error):
 
 
 def test_a_failed_attempt_holds_no_memory_when_the_next_begins(memory):
-    class Tensor:
-        alive = 0
-
-        def __init__(self) -> None:
-            Tensor.alive += 1
-
-        def __del__(self) -> None:
-            Tensor.alive -= 1
-
+    tensors = counted_tensors()
     seen = []
 
     def work(_: int) -> None:
-        tensor = Tensor()
+        tensor = tensors()
         seen.append(tensor.alive)
         raise MemoryError
 

@@ -25,6 +25,11 @@ class Works:
         return {"text": ""}
 
 
+async def never_answers(*_: object) -> list:
+    """A take that the platform holds."""
+    return await asyncio.get_running_loop().create_future()
+
+
 @pytest.fixture
 def make(monkeypatch, make_settings):
     """Make a loop whose takes are answered by a function, and the list of its results."""
@@ -75,10 +80,7 @@ def test_a_job_is_stopped_whatever_its_id(make, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8"))  # strict
 
     async def run() -> list[bytes]:
-        async def ask(*_: object) -> list:
-            return await asyncio.get_running_loop().create_future()
-
-        loop, posted = make(ask)
+        loop, posted = make(never_answers)
         running = asyncio.create_task(loop.run())
         await asyncio.sleep(0.05)
         loop._begin(None, {**JOB, "id": "a\ud800"})
@@ -124,10 +126,7 @@ def test_a_worker_whose_stop_channel_breaks_ends(make, monkeypatch):
 
 def test_a_job_that_came_again_may_be_stopped_again(make):
     async def run() -> list[bytes]:
-        async def ask(*_: object) -> list:
-            return await asyncio.get_running_loop().create_future()
-
-        loop, posted = make(ask)
+        loop, posted = make(never_answers)
         running = asyncio.create_task(loop.run())
         await asyncio.sleep(0.05)
         loop._begin(None, JOB)

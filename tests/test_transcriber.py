@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from tests.fake_models import counted_tensors
 from worker.control import Exclusive, JobControl
 from worker.device import Device
 from worker.engines.base import AsrOptions, Recognition, Traits, Waveform, Writes
@@ -265,19 +266,11 @@ def test_one_lost_segment_among_silent_ones_is_no_failed_recording():
 def test_a_failed_attempt_keeps_no_memory_of_the_batch(monkeypatch):
     monkeypatch.setattr(logger, "disabled", True)  # pytest keeps what is logged, traceback and all
 
-    class Tensor:
-        alive = 0
-
-        def __init__(self) -> None:
-            Tensor.alive += 1
-
-        def __del__(self) -> None:
-            Tensor.alive -= 1
-
+    tensors = counted_tensors()
     seen: list[int] = []
 
     def fails(waveform: Waveform, options: AsrOptions) -> Exception | None:
-        tensor = Tensor()  # a local of the frame that the error's traceback holds
+        tensor = tensors()  # a local of the frame that the error's traceback holds
         seen.append(tensor.alive)
         raise ValueError("no memory")
 

@@ -2,30 +2,19 @@
 
 import random
 
+MAX_DOUBLINGS = 30
+"""Far beyond any longest pause; the number of tries has no bound."""
 
-class Backoff:
-    """Pauses that grow twofold.
+
+def pause_s(tries: int, first_s: float, longest_s: float) -> float:
+    """How long to wait after so many tries, in seconds: twice as long each time, up to the longest.
+
+    It is up to a half less than that: workers that lost the same peer at the same time must not
+    come back at the same time.
 
     Parameters
     ----------
-    first_s, longest_s : the first pause, and the longest.
+    tries : that were of no use so far, at least 1.
     """
-
-    def __init__(self, first_s: float, longest_s: float) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._next_s = first_s
-
-    def next_s(self) -> float:
-        """How long to wait before the next try, in seconds.
-
-        It is up to a half less than what it has grown to: workers that lost the platform at the
-        same time must not come back at the same time.
-        """
-        pause_s = self._next_s
-        self._next_s = min(2 * pause_s, self._longest_s)
-        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-
-    def reset(self) -> None:
-        """Begin anew: a try was of use."""
-        self._next_s = self._first_s
+    grown_s = min(first_s * 2.0 ** min(tries - 1, MAX_DOUBLINGS), longest_s)
+    return grown_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

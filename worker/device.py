@@ -60,8 +60,7 @@ class Device:
         """What is taken on the GPU, or by this process."""
         if self.name != "cpu":
             return self.total_bytes() - self.free_bytes()
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * resource.getpagesize()
+        return resident_bytes()
 
     def release(self) -> None:
         """Give back what the libraries hold of models that are gone."""
@@ -82,6 +81,12 @@ class Device:
         if cuda is None:
             return 0
         return int(cuda.memory_reserved(self.name) - cuda.memory_allocated(self.name))
+
+
+def resident_bytes() -> int:
+    """Memory that this process takes."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def _torch_cuda() -> Any:  # noqa: ANN401 - its package is heavy

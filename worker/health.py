@@ -1,7 +1,6 @@
 """What ``{"task": "health"}`` answers: no model is touched, and nothing waits for the device."""
 
 import platform
-import resource
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from worker import __version__
 from worker.activation import activated
-from worker.device import Device
+from worker.device import Device, resident_bytes
 from worker.errors import InvalidInputError, ModelNotProvisionedError
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
@@ -55,7 +54,7 @@ def describe(
         "memory": {
             "total_bytes": device.total_bytes(),
             "free_bytes": device.free_bytes(),
-            "resident_bytes": _resident_bytes(),
+            "resident_bytes": resident_bytes(),
         },
         "loaded": [
             {
@@ -90,11 +89,6 @@ def _models(store: ModelStore) -> list[dict[str, Any]] | Mapping[str, str]:
         }
         for model in models
     ]
-
-
-def _resident_bytes() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * resource.getpagesize()
 
 
 def _free_bytes(folder: Path) -> int | None:

@@ -6,6 +6,7 @@ within two seconds.
 
 import asyncio
 import io
+import itertools
 import logging
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from worker.backoff import Backoff
+from worker.backoff import pause_s
 from worker.keep import keep
 from worker.parts import Payload, serialise, split
 
@@ -107,14 +108,16 @@ class Outbox:
         """
         self._streams = True
         for piece in split(part, MAX_CHUNK_BYTES):
-            await self._chunk(piece)
+            await self._chunk(serialise({"output": piece}))
 
     async def whole(self, reply: Payload) -> None:
         """End the stream with the result as it will be posted."""
         self._streams = True
-        if len(serialise({"output": reply})) > MAX_CHUNK_BYTES:
-            reply = {"note": "The whole result is too large for the stream: see the job's status."}
-        await self._chunk(reply)
+        body = serialise({"output": reply})
+        if len(body) > MAX_CHUNK_BYTES:
+            note = "The whole result is too large for the stream: see the job's status."
+            body = serialise({"output": {"note": note}})
+        await self._chunk(body)
 
     async def result(self, body: bytes) -> None:
         """Deliver the result, or keep it on the volume; it is never lost without a word."""
@@ -127,12 +130,12 @@ class Outbox:
             await asyncio.to_thread(self._keep, body, "the worker had to end")
             raise
 
-    async def _chunk(self, part: Payload) -> None:
+    async def _chunk(self, body: bytes) -> None:
         if self._stream_broke:
             return
         try:
             url = self._url(self._addresses.stream)
-            await self._deliver(url, serialise({"output": part}), PART_PATIENCE_S)
+            await self._deliver(url, body, PART_PATIENCE_S)
         except UndeliveredError as error:
             self._stream_broke = True
             logger.warning("the stream ends early, a part could not be posted: %s", error)
@@ -143,17 +146,18 @@ class Outbox:
     async def _deliver(self, url: str, body: bytes, patience_s: float) -> None:
         """Post until it is taken, refused for good, or has been tried for so long."""
         give_up = time.monotonic() + patience_s
-        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        while True:
+        for tries in itertools.count(1):
             try:
                 left_s = max(give_up - time.monotonic(), LEAST_TIMEOUT_S)
-                return await self._attempt(url, body, min(POST_TIMEOUT_S, left_s))
+                await self._attempt(url, body, min(POST_TIMEOUT_S, left_s))
             except UndeliveredError as error:
-                pause_s = backoff.next_s()
-                if isinstance(error, RefusedError) or time.monotonic() + pause_s > give_up:
+                after_s = pause_s(tries, FIRST_PAUSE_S, LONGEST_PAUSE_S)
+                if isinstance(error, RefusedError) or time.monotonic() + after_s > give_up:
                     raise
                 logger.info("to be posted again: %s", error)
-            await asyncio.sleep(pause_s)
+            else:
+                return
+            await asyncio.sleep(after_s)
 
     async def _attempt(self, url: str, body: bytes, timeout_s: float) -> None:
         from aiohttp import ClientError, ClientTimeout

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from worker.backoff import Backoff
+from worker.backoff import pause_s
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Poll:
         self._failure = failure
         self._timeout_s = timeout_s
         self._asked = 0.0
-        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        self._num_useless = 0
 
     async def ask(self, call: Coroutine[Any, Any, list[T]]) -> list[T]:
         """Make the call; where it fails, nothing was answered.
@@ -67,6 +67,7 @@ class Poll:
     async def pause(self, was_of_use: bool) -> None:  # noqa: FBT001
         """Let time pass before the next call, longer each time, unless this one was held."""
         if was_of_use or time.monotonic() - self._asked > LONG_POLL_S:
-            self._backoff.reset()
+            self._num_useless = 0
         else:
-            await asyncio.sleep(self._backoff.next_s())
+            self._num_useless += 1
+            await asyncio.sleep(pause_s(self._num_useless, FIRST_PAUSE_S, LONGEST_PAUSE_S))

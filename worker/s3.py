@@ -5,7 +5,6 @@ whoever waits for it ends its connections.
 """
 
 import io
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from worker.backoff import pause_s
 from worker.control import POLL_S, JobControl
 from worker.errors import WorkerError
 from worker.guard import Guard
@@ -33,9 +33,8 @@ CONNECTIONS = 4
 PART_BYTES = 16 * 2**20
 """Objects above it go in parts, `CONNECTIONS` at a time; S3 takes 10,000 of them."""
 MAX_TRIES = 6
-PAUSE_S = 0.5
-"""Before the second try; twice as long before each further one."""
-MAX_PAUSE_S = 8.0
+PAUSE_S, MAX_PAUSE_S = 0.5, 8.0
+"""Between two tries: the first pause, and the longest."""
 END_S = 2.0
 """What a broken-off upload has to tell the endpoint so."""
 LEAVE_S = 20.0
@@ -227,8 +226,7 @@ class Bucket:
         """
         if attempts >= MAX_TRIES or not is_passing(response, caught_exception):
             return None
-        pause_s = min(MAX_PAUSE_S, PAUSE_S * 2 ** (attempts - 1))
-        return None if self._ended.wait(pause_s * random.uniform(0.5, 1)) else 0.0  # noqa: S311
+        return None if self._ended.wait(pause_s(attempts, PAUSE_S, MAX_PAUSE_S)) else 0.0
 
 
 def _expectation(size: int, etag: str | None) -> Any:  # noqa: ANN401 - no types

@@ -83,8 +83,7 @@ def explain(
     endpoint = "the worker's S3 endpoint" if account.is_ours else "s3Config.endpointUrl"
     return failure(
         f"{where}: {endpoint} could not be reached, broke off, or answered with something that is "
-        f"not S3 ({type(error).__name__}), and several tries did not help. Check that it is up and "
-        "right, then try again."
+        f"not S3 ({type(error).__name__}). Check that it is up and right, then try again."
     )
 
 

@@ -2,10 +2,11 @@
 
 import json
 import time
+import uuid
 from functools import partial
 
 from tests import s3_server
-from tests.faults.worker_scene import DEADLINE_S, FOR_EVER, Trial, WorkerScene, comparable
+from tests.faults.worker_scene import DEADLINE_S, FOR_EVER, Trial, comparable
 from tests.platform import until
 
 STAGES = ("decode", "vad", "overlap", "embedding", "clustering", "asr")
@@ -24,20 +25,16 @@ def killed(trial: Trial, stage: str) -> str:
         left = sum(path.is_file() for path in worker.leftovers())
         trial.check(left, "the dead worker leaves no temporary file, and should")
     # The container starts again with the disk that it had.
-    return _taken_over(
-        trial, job, f"removed {left} files of the dead one", TMPDIR=str(worker.temporary)
-    )
+    trial.expect_taken_over(job, TMPDIR=str(worker.temporary))
+    return f"another worker did it; removed {left} files of the dead one"
 
 
 def killed_in_fetch(trial: Trial) -> str:
-    scene = trial.scene
-    # The media server counts requests by path, for all rows: each has one of its own.
-    path = f"/late/1/{LATE_S}/sample.wav?killed"
-    with scene.worker() as worker:
-        job = trial.submit(path)
-        until(lambda: scene.media.count(path), DEADLINE_S)
+    with trial.scene.worker() as worker:
+        job = _fetching(trial, LATE_S)
         worker.kill()
-    return _taken_over(trial, job, "")
+    trial.expect_taken_over(job)
+    return "another worker did it"
 
 
 def killed_in_upload(trial: Trial) -> str:
@@ -74,11 +71,11 @@ def killed_in_post(trial: Trial) -> str:
     scene = trial.scene
     scene.platform.misbehave("job-done", FOR_EVER, delay_s=LATE_S)
     with scene.worker() as worker:
-        job = trial.submit()
-        until(partial(_posts, scene, job), DEADLINE_S)
+        job = _posting(trial)
         worker.kill()
     scene.platform.behave()
-    return _taken_over(trial, job, "")
+    trial.expect_taken_over(job)
+    return "another worker did it"
 
 
 def killed_after_post(trial: Trial) -> str:
@@ -99,16 +96,6 @@ def killed_after_post(trial: Trial) -> str:
     return "not delivered again"
 
 
-def _taken_over(trial: Trial, job: str, said: str, **variables: str) -> str:
-    """Let a fresh worker do what a dead one had; after it, no temporary file is left."""
-    with trial.scene.worker(**variables) as fresh:
-        trial.expect(job)
-        trial.expect_clean(fresh)
-    deliveries = len(trial.scene.platform.job(job)["workers"])
-    trial.check(deliveries == 2, f"{deliveries} deliveries, not 2")
-    return "; ".join(filter(None, ["another worker did it", said]))
-
-
 def ended_idle(trial: Trial) -> str:
     scene = trial.scene
     with scene.worker() as worker:
@@ -124,11 +111,8 @@ def ended_idle(trial: Trial) -> str:
 
 
 def ended_in_fetch(trial: Trial) -> str:
-    scene = trial.scene
-    path = f"/late/1/{GRACE_S}/sample.wav?ended"
-    with scene.worker() as worker:
-        job = trial.submit(path)
-        until(lambda: scene.media.count(path), DEADLINE_S)
+    with trial.scene.worker() as worker:
+        job = _fetching(trial, GRACE_S)
         worker.terminate()
         trial.expect_exit(worker, 0)
         trial.expect_clean(worker)
@@ -154,8 +138,7 @@ def ended_in_post(trial: Trial) -> str:
     scene = trial.scene
     scene.platform.misbehave("job-done", FOR_EVER, delay_s=GRACE_S)
     with scene.worker() as worker:
-        job = trial.submit()
-        until(partial(_posts, scene, job), DEADLINE_S)
+        job = _posting(trial)
         worker.terminate()
         trial.expect_exit(worker, 0)
     trial.expect(job)
@@ -163,15 +146,13 @@ def ended_in_post(trial: Trial) -> str:
 
 
 def abandoned_in_fetch(trial: Trial) -> str:
-    scene = trial.scene
-    path = f"/late/1/{LATE_S}/sample.wav?abandoned"
-    with scene.worker(SPEECH_GRACE_S=str(GRACE_S)) as worker:
-        job = trial.submit(path)
-        until(lambda: scene.media.count(path), DEADLINE_S)
+    with trial.scene.worker(SPEECH_GRACE_S=str(GRACE_S)) as worker:
+        job = _fetching(trial, LATE_S)
         worker.terminate()
         trial.expect_exit(worker, 0)
         trial.expect_clean(worker)
-    return _taken_over(trial, job, "the first one ended with 0 and posted nothing")
+    trial.expect_taken_over(job)
+    return "another worker did it; the first one ended with 0 and posted nothing"
 
 
 def abandoned_in_compute(trial: Trial) -> str:
@@ -182,26 +163,43 @@ def abandoned_in_compute(trial: Trial) -> str:
         worker.reached()
         worker.terminate()
         trial.expect_exit(worker, 0)
-    return _taken_over(trial, job, "the first one ended with 0 and posted nothing")
+    trial.expect_taken_over(job)
+    return "another worker did it; the first one ended with 0 and posted nothing"
 
 
 def abandoned_in_post(trial: Trial) -> str:
     scene = trial.scene
     scene.platform.misbehave("job-done", FOR_EVER, delay_s=LATE_S)
     with scene.worker(SPEECH_GRACE_S=str(GRACE_S)) as worker:
-        job = trial.submit()
-        until(partial(_posts, scene, job), DEADLINE_S)
+        job = _posting(trial)
         worker.terminate()
         trial.expect_exit(worker, 0)
         trial.expect_kept(job, worker)
     scene.platform.behave()
-    return _taken_over(trial, job, "the first one kept its result on the volume")
+    trial.expect_taken_over(job)
+    return "another worker did it; the first one kept its result on the volume"
 
 
-def _posts(scene: WorkerScene, job: str) -> bool:
-    """Whether a result, no update, is on its way or has come."""
-    sent = [record for record in scene.platform.records("job-done") if record["job"] == job]
-    return any((record["json"] or {}).get("status") != "IN_PROGRESS" for record in sent)
+def _fetching(trial: Trial, late_s: int) -> str:
+    """Send a job whose audio is late, and wait until its worker asks for that."""
+    # The media server counts requests by path, for all rows: each has one of its own.
+    path = f"/late/1/{late_s}/sample.wav?{uuid.uuid4().hex}"
+    job = trial.submit(path)
+    until(lambda: trial.scene.media.count(path), DEADLINE_S)
+    return job
+
+
+def _posting(trial: Trial) -> str:
+    """Send a job, and wait until its result, no update, is on its way."""
+    job = trial.submit()
+
+    def is_on_its_way() -> bool:
+        sent = trial.scene.platform.records("job-done")
+        own = [record["json"] or {} for record in sent if record["job"] == job]
+        return any(posted.get("status") != "IN_PROGRESS" for posted in own)
+
+    until(is_on_its_way, DEADLINE_S)
+    return job
 
 
 ROWS = {

@@ -196,6 +196,14 @@ class Trial:
         self.check(found == posts, f"{found} results were posted for a job, not {posts}")
         return ended
 
+    def expect_taken_over(self, job: str, **variables: str) -> None:
+        """A fresh worker does what a dead one had; after it, no temporary file is left."""
+        with self.scene.worker(**variables) as fresh:
+            self.expect(job)
+            self.expect_clean(fresh)
+        deliveries = len(self.scene.platform.job(job)["workers"])
+        self.check(deliveries == 2, f"{deliveries} deliveries, not 2")
+
     def expect_kept(self, job: str, worker: WorkerProcess) -> None:
         """The right result lies on the volume, and the log says so."""
         path = self.scene.kept(job)

@@ -1,16 +1,13 @@
 """The platform as a test uses it: a child process, its clients' calls and its control."""
 
 import json
-import subprocess
-import sys
 import time
 import urllib.request
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.server_process import ServerProcess
+
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
 CALL_TIMEOUT_S = 30.0
 
@@ -18,7 +15,7 @@ CALL_TIMEOUT_S = 30.0
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Platform:
+class Platform(ServerProcess):
     """RunPod's platform as a process of its own; ``with Platform() as platform: ...``.
 
     Parameters
@@ -28,27 +25,11 @@ class Platform:
     """
 
     def __init__(self, *, poll_s: float = 10.0, redeliver_after_s: float = 5.0) -> None:
-        command = [sys.executable, "-m", "tests.platform"]
-        command += ["--poll-s", str(poll_s), "--redeliver-after-s", str(redeliver_after_s)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-        assert self._process.stdout is not None
-        # Printed once it listens.
-        ports = json.loads(self._process.stdout.readline())
+        options = ["--poll-s", str(poll_s), "--redeliver-after-s", str(redeliver_after_s)]
+        super().__init__("-m", "tests.platform", *options)
+        ports = json.loads(self.said)
         self.url = f"http://127.0.0.1:{ports['platform']}"
         self._control_url = f"http://127.0.0.1:{ports['control']}/control"
-
-    def __enter__(self) -> "Platform":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._process:  # closes the pipes and waits
-            self._process.kill()
 
     # A client's calls
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.platform.client import ROOT, Platform
+from tests.platform.client import Platform
 from tests.platform.waiting import until
+from tests.server_process import ROOT
 
 OURS = ("RUNPOD_", "SPEECH_", "MODELSCOPE_", "BUCKET_", "AWS_")
 """Variables that a worker does not inherit from whoever runs the tests."""
