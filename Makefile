@@ -6,7 +6,7 @@ BENCH_VENV := $(VENV)-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 BENCH_DATA ?= ../shared/data
 BENCH_TOOLS ?= ../shared/tools
-BENCH_SEEDS ?= $(shell seq 101 105)
+BENCH_SEEDS ?= $(shell seq 1001 1020)
 
 .PHONY: help demo test lint volume test-volume faults bench bench-data clean
 

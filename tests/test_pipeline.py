@@ -10,6 +10,7 @@ from worker.device import Device
 from worker.diarization import pipeline
 from worker.diarization.clustering import SpeakerBounds
 from worker.diarization.pipeline import NOBODY, DiarizationOptions, Diarizer
+from worker.engines.embedding import BATCH_WINDOWS
 from worker.engines.vad import VadOptions
 from worker.errors import CancelledError
 from worker.memory import Memory
@@ -124,6 +125,6 @@ def test_only_the_stage_that_memory_ends_in_is_tried_again(volume, waveform, seg
     with monkeypatch.context() as scarce:
         scarce.setattr(pipeline, "find_centroids", second_time(pipeline.find_centroids))
         assert Diarizer(embed, MEMORY)(*job).turns == SAMPLE_TURNS
-    assert batch_windows == [16]
+    assert batch_windows == [BATCH_WINDOWS]
     assert Diarizer(second_time(embed), MEMORY)(*job).turns == SAMPLE_TURNS
-    assert batch_windows == [16, 8]
+    assert batch_windows == [BATCH_WINDOWS, BATCH_WINDOWS // 2]

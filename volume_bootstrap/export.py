@@ -25,7 +25,7 @@ from volume_bootstrap.uv_tool import Uv, find_uv
 
 logger = logging.getLogger(__name__)
 
-RECIPE = 2
+RECIPE = 3
 """Raised when the same weights should give another ONNX file."""
 TORCH = "torch==2.13.0"
 ONNX = "onnx==1.23.2"

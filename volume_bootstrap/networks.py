@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import yaml
 
+from volume_bootstrap.campplus import MAX_TILE_FRAMES, Tiled, published
+from volume_bootstrap.fsmn import SilenceProbability
 from volume_bootstrap.pyannet import PyanNet
 from volume_bootstrap.slim_funasr import import_funasr
 
@@ -33,7 +35,7 @@ def fsmn_vad(weights: Path, target: Path) -> float:
     state = torch.load(weights / "model.pt", map_location="cpu", weights_only=True)
     encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items()})
     shift, scale = read_cmvn(weights / "am.mvn")
-    network = _convolutional_vad(encoder, shift, scale).eval()
+    network = SilenceProbability(encoder, shift, scale).eval()
 
     def original(frames: torch.Tensor) -> torch.Tensor:
         # The composition of FunASR's front end, frame by frame.
@@ -48,16 +50,16 @@ def fsmn_vad(weights: Path, target: Path) -> float:
 def campplus(weights: Path, target: Path) -> float:
     """CAM++ over tiles: `tiles` [K, T, 80], `windows` [N, M] -> `embedding` [N, 192].
 
-    Tiles are log-mel frames that follow each other, T is even. The network hears each by itself,
-    its mean subtracted, and gives a row for two frames; a window is the indices of the rows that
-    its statistics are taken of. Where windows overlap, what they share is computed once.
+    Tiles are log-mel frames, T is even and at most MAX_TILE_FRAMES. The network hears each by
+    itself, its mean subtracted, and gives a row for two frames; a window is the indices of the rows
+    that its statistics are taken of. Where windows overlap, what they share is computed once.
     """
     # Each of the published models names its file otherwise.
     files = sorted(path for suffix in ("pt", "bin") for path in weights.glob(f"*.{suffix}"))
     if len(files) != 1:
         names = ", ".join(path.name for path in files) or "none"
         raise FileNotFoundError(f"{weights} holds as .pt and .bin: {names}; expected one file")
-    network = _camplus_network().eval()
+    network = published().eval()
     network.load_state_dict(torch.load(files[0], map_location="cpu", weights_only=True))
 
     def original(tiles: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
@@ -67,81 +69,14 @@ def campplus(weights: Path, target: Path) -> float:
 
     inputs = [
         (torch.randn(k, t, 80) * 2 - 8, torch.arange(k * t // 2).view(k, t // 2))
-        for k, t in ((1, 148), (8, 148), (3, 298), (2, 48))
+        for k, t in ((1, 148), (8, 148), (3, MAX_TILE_FRAMES), (2, 48))
     ]
     axes = {
         "tiles": {0: "num_tiles", 1: "num_frames"},
         "windows": {0: "num_windows", 1: "num_rows"},
         "embedding": {0: "num_windows"},
     }
-    return _export(_Tiled(network).eval(), original, inputs, target, axes)
-
-
-class _Tiled(torch.nn.Module):  # type: ignore[misc]
-    """CAM++ up to its statistics on each tile, from there on for each window."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.head = network.head
-        self.rows = network.xvector[:-2]
-        self.embedding = network.xvector[-2:]
-
-    def forward(self, tiles: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
-        frames = (tiles - tiles.mean(1, keepdim=True)).transpose(1, 2)
-        rows = self.rows(self.head(frames)).transpose(0, 1).flatten(1)  # (512, K * T / 2)
-        embedding: torch.Tensor = self.embedding(rows[:, windows].transpose(0, 1))
-        return embedding
-
-
-def _camplus_network() -> torch.nn.Module:
-    """Join FunASR's components as its ``CAMPPlus.__init__`` does.
-
-    The class itself lives in a module that imports librosa and a row of packages for reading
-    audio; loading the weights strictly proves that the joints are the same.
-    """
-    from funasr.models.campplus import components as c
-
-    style = "batchnorm-relu"
-    growth, channels = 32, 128
-    head = c.FCM(feat_dim=80)
-    layers: dict[str, torch.nn.Module] = {
-        "tdnn": c.TDNNLayer(
-            head.out_channels, channels, 5, stride=2, dilation=1, padding=-1, config_str=style
-        )
-    }
-    blocks = ((12, 3, 1), (24, 3, 2), (16, 3, 2))
-    for number, (depth, kernel, dilation) in enumerate(blocks, start=1):
-        layers[f"block{number}"] = c.CAMDenseTDNNBlock(
-            num_layers=depth,
-            in_channels=channels,
-            out_channels=growth,
-            bn_channels=4 * growth,
-            kernel_size=kernel,
-            dilation=dilation,
-            config_str=style,
-        )
-        channels += depth * growth
-        layers[f"transit{number}"] = c.TransitLayer(
-            channels, channels // 2, bias=False, config_str=style
-        )
-        channels //= 2
-    layers["out_nonlinear"] = c.get_nonlinear(style, channels)
-    layers["stats"] = c.StatsPool()
-    layers["dense"] = c.DenseLayer(channels * 2, 192, config_str="batchnorm_")
-
-    class CamPlusPlus(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.head = head
-            self.xvector = torch.nn.Sequential()
-            for name, layer in layers.items():
-                self.xvector.add_module(name, layer)
-
-        def forward(self, frames: torch.Tensor) -> torch.Tensor:
-            embedding: torch.Tensor = self.xvector(self.head(frames.permute(0, 2, 1)))
-            return embedding
-
-    return CamPlusPlus()
+    return _export(Tiled(network).eval(), original, inputs, target, axes)
 
 
 def pyannet(weights: Path, target: Path) -> float:
@@ -167,75 +102,6 @@ def read_cmvn(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     ]
     shift, scale = values
     return shift, scale
-
-
-def _convolutional_vad(
-    encoder: torch.nn.Module, shift: torch.Tensor, scale: torch.Tensor
-) -> torch.nn.Module:
-    """The same function as a row of convolutions over time.
-
-    Linear layers are convolutions of one tap, so that nothing is transposed between them and the
-    memory blocks. What is linear is joined: normalisation and the first layer, which has five taps
-    for the five frames; a memory block and the path around it; the last two layers and, for the
-    softmax, the difference of each score from the first.
-    """
-    from torch.nn import Conv1d, ReLU
-
-    def linear(layer: torch.nn.Module) -> Conv1d:
-        return _conv(layer.linear.weight[:, :, None], layer.linear.bias)
-
-    stacked = encoder.in_linear1.linear
-    weight, bias = stacked.weight * scale, stacked.bias + stacked.weight @ (shift * scale)
-    layers = [_conv(weight.unflatten(1, (5, 80)).transpose(1, 2), bias)]
-    layers += [linear(encoder.in_linear2), ReLU()]
-    for block in encoder.fsmn:
-        memory = block.fsmn_block.conv_left.weight[..., 0].clone()  # (dim, 1, order)
-        memory[:, :, -1] += 1  # the frame itself
-        layers += [linear(block.linear), _Past(_conv(memory, None, groups=len(memory)))]
-        layers += [linear(block.affine), ReLU()]
-    first, last = encoder.out_linear1.linear, encoder.out_linear2.linear
-    weight, bias = last.weight @ first.weight, last.weight @ first.bias + last.bias
-    joined = _conv((weight - weight[:1])[:, :, None], bias - bias[:1])
-    return _FirstProbability(torch.nn.Sequential(*layers, joined))
-
-
-def _conv(weight: torch.Tensor, bias: torch.Tensor | None, groups: int = 1) -> torch.nn.Conv1d:
-    """A convolution over time: weight (out, in / groups, taps)."""
-    out, inside, taps = weight.shape
-    layer = torch.nn.Conv1d(inside * groups, out, taps, groups=groups, bias=bias is not None)
-    layer.weight.data = weight.detach().contiguous()
-    if bias is not None:
-        layer.bias.data = bias.detach()
-    return layer
-
-
-class _Past(torch.nn.Module):  # type: ignore[misc]
-    """A convolution that sees a frame and those before it; zeros before the first."""
-
-    def __init__(self, convolution: torch.nn.Conv1d) -> None:
-        super().__init__()
-        self.pad = torch.nn.ConstantPad1d((convolution.kernel_size[0] - 1, 0), 0.0)
-        self.convolution = convolution
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        past: torch.Tensor = self.convolution(self.pad(x))
-        return past
-
-
-class _FirstProbability(torch.nn.Module):  # type: ignore[misc]
-    """Frames [1, T + 4, 80] -> what softmax gives the first of all scores [1, T].
-
-    `network` gives by how much each score exceeds the first.
-    """
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        excess = self.network(frames.transpose(1, 2))
-        probability: torch.Tensor = 1 / excess.exp().sum(1)
-        return probability
 
 
 def _export(

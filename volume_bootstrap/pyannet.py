@@ -31,12 +31,13 @@ class PyanNet(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, state: State) -> None:
         super().__init__()
         self.wav_norm1d = torch.nn.InstanceNorm1d(1, affine=True)
-        # The filters that a training would shape are constant here: a plain convolution.
-        sinc = torch.nn.Conv1d(1, 80, 251, stride=STRIDE_SAMPLES, bias=False)
-        layers = [sinc, torch.nn.Conv1d(80, 60, 5), torch.nn.Conv1d(60, 60, 5)]
+        # The filters that a training would shape are constant here: a plain convolution. All run
+        # along the one line of an image (volume_bootstrap/lines.py).
+        sinc = torch.nn.Conv2d(1, 80, (1, 251), stride=(1, STRIDE_SAMPLES), bias=False)
+        layers = [sinc, torch.nn.Conv2d(80, 60, (1, 5)), torch.nn.Conv2d(60, 60, (1, 5))]
         self.conv1d = torch.nn.ModuleList(layers)
         self.norm1d = torch.nn.ModuleList(
-            torch.nn.InstanceNorm1d(n, affine=True) for n in (80, 60, 60)
+            torch.nn.InstanceNorm2d(n, affine=True) for n in (80, 60, 60)
         )
         self.lstm = torch.nn.LSTM(60, 128, num_layers=4, bidirectional=True, batch_first=True)
         self.linear = torch.nn.ModuleList([torch.nn.Linear(256, 128), torch.nn.Linear(128, 128)])
@@ -45,13 +46,13 @@ class PyanNet(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """Probability of each class: nobody; speaker 1, 2, 3; 1 and 2, 1 and 3, 2 and 3."""
-        hidden = self.wav_norm1d(waveform.unsqueeze(1))
+        hidden = self.wav_norm1d(waveform.unsqueeze(1)).unsqueeze(2)
         for index, (conv, norm) in enumerate(zip(self.conv1d, self.norm1d, strict=True)):
             hidden = conv(hidden)
             if index == 0:
                 hidden = hidden.abs()
-            hidden = functional.leaky_relu(norm(functional.max_pool1d(hidden, 3)))
-        hidden, _ = self.lstm(hidden.transpose(1, 2))
+            hidden = functional.leaky_relu(norm(functional.max_pool2d(hidden, (1, 3))))
+        hidden, _ = self.lstm(hidden.squeeze(2).transpose(1, 2))
         for linear in self.linear:
             hidden = functional.leaky_relu(linear(hidden))
         return torch.softmax(self.classifier(hidden), dim=2)
@@ -64,7 +65,10 @@ def _with_filters(state: State) -> dict[str, Any]:
         name: own.pop(f"conv1d.0.filterbank.{name}")
         for name in ("low_hz_", "band_hz_", "n_", "window_")
     }
-    return own | {"conv1d.0.weight": sinc_filters(**sinc)}
+    own["conv1d.0.weight"] = sinc_filters(**sinc)
+    for layer in range(3):
+        own[f"conv1d.{layer}.weight"] = own[f"conv1d.{layer}.weight"].unsqueeze(2)
+    return own
 
 
 def sinc_filters(

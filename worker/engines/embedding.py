@@ -1,10 +1,10 @@
 """CAM++: windows of a waveform -> speaker embeddings.
 
-The network (Wang et al. 2023, arXiv:2303.00332) hears speech once, in tiles about as long as a
-window, and the statistics at its end are taken of each window's frames, whichever tiles they lie
-in. So windows that overlap by half cost little more than half of what they cost by themselves. They
-are blurred by what else is in their tiles: where there are few to tell the speakers by, each gets a
-tile of its own.
+The network (Wang et al. 2023, arXiv:2303.00332) hears speech once, in tiles as long as a window,
+and the statistics at its end are taken of each window's frames, whichever tiles they lie in. So
+windows that overlap by half cost little more than half of what they cost by themselves. Those that
+lie in two tiles are blurred by what else is there: where there are few windows to tell the speakers
+by, each gets a tile of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,12 +26,15 @@ from worker.segments import Window
 from worker.waveform import SAMPLE_RATE, Samples
 
 DIM = 192
-BATCH_WINDOWS = 16
-"""Windows in one run of the network; more of them are no faster per window on a CPU."""
+BATCH_WINDOWS = 17
+"""Windows in one run of the network: nine tiles; more are no faster per window on a CPU."""
 FEW_WINDOWS = 120
 """A minute and a half of speech; what these cost more is a second's work of a core."""
 ROW_FRAMES = 2
 """Frames of 10 ms for which the network gives one row."""
+MAX_TILE_FRAMES = 200
+"""Longest tile that the network takes (volume_bootstrap/campplus.py says why); a longer window lies
+in several."""
 
 
 class SpeakerEmbedding:
@@ -72,9 +75,11 @@ class SpeakerEmbedding:
         """
         size = batch_windows if len(windows) > FEW_WINDOWS else 1
         pieces = list(_pieces(windows, size))
-        length = num_frames(round(window_s * SAMPLE_RATE)) // ROW_FRAMES * ROW_FRAMES
+        length = _whole_rows(num_frames(round(window_s * SAMPLE_RATE)))
+        step = round(window_s * SAMPLE_RATE / FRAME_SHIFT_SAMPLES)
+        tile = _whole_rows(step // -(-step // MAX_TILE_FRAMES) + 1)
         watched = control.watch("embedding", pieces, len(pieces))
-        outputs = self._session.map(_tiled(waveform, piece, length) for piece in watched)
+        outputs = self._session.map(lambda piece: _tiled(waveform, piece, length, tile), watched)
         return np.concatenate([np.empty((0, DIM), dtype=np.float32), *outputs])
 
 
@@ -86,13 +91,20 @@ def _pieces(windows: Sequence[Window], size: int) -> Iterator[list[Window]]:
 
 
 def _tiled(
-    waveform: Samples, piece: Sequence[Window], length: int
+    waveform: Samples, piece: Sequence[Window], length: int, tile: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Tiles of equal length over a piece, at least a window long, and the rows of each window.
+    """Tiles laid end to end over a piece, and the rows of each window.
+
+    The last tile ends with the piece; what it shares with the one before is its own. So every
+    second window of those that overlap by half is a tile, and the last one.
+
+    Parameters
+    ----------
+    length, tile : of a window and of a tile, in frames; a piece shorter than a tile is one.
 
     Returns
     -------
-    (num_tiles, num_frames, 80) log-mel frames, and (num_windows, length / ROW_FRAMES)
+    (num_tiles, at most `tile`, 80) log-mel frames, and (num_windows, length / ROW_FRAMES)
     """
     total = num_frames(len(waveform))
     # Windows start on the 10 ms grid of the frames.
@@ -103,10 +115,16 @@ def _tiled(
     frames = fbank(waveform[first * FRAME_SHIFT_SAMPLES : end], "povey")
     if total < length:  # a recording shorter than a window repeats itself
         frames = np.resize(frames, (length, NUM_MEL_BINS))
-    num_tiles = len(frames) // length
-    tile = len(frames) // num_tiles // ROW_FRAMES * ROW_FRAMES
-    tiles = frames[: num_tiles * tile].reshape(num_tiles, tile, NUM_MEL_BINS)
-    # What does not fill a row of every tile is left out at the end.
-    latest = (num_tiles * tile - length) // ROW_FRAMES
-    rows = np.minimum((starts - first) // ROW_FRAMES, latest)
-    return tiles, rows[:, np.newaxis] + np.arange(length // ROW_FRAMES)
+    tile = min(tile, _whole_rows(len(frames)))
+    latest = _whole_rows(len(frames) - tile)
+    tile_starts = np.append(np.arange(0, latest, tile), latest)
+    tiles = frames[tile_starts[:, np.newaxis] + np.arange(tile)]
+    # Rows of each window; of an odd frame at the end there is none.
+    firsts = np.minimum(starts - first, _whole_rows(len(frames) - length)) // ROW_FRAMES
+    rows = firsts[:, np.newaxis] + np.arange(length // ROW_FRAMES)
+    owner = np.searchsorted(tile_starts, rows * ROW_FRAMES, side="right") - 1
+    return tiles, rows + owner * (tile // ROW_FRAMES) - tile_starts[owner] // ROW_FRAMES
+
+
+def _whole_rows(frames: int) -> int:
+    return frames // ROW_FRAMES * ROW_FRAMES

@@ -4,8 +4,6 @@ The network hears ten seconds at a time and knows no speaker of another window: 
 and 3 are numbered anew in each. Windows are laid so that their frames are one even grid.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +46,7 @@ class Segmentation:
         ----------
         waveform : (num_samples,) float32, 16 kHz, in [-1, 1]
         control : gets the stage ``overlap``, a step each batch.
-        batch_windows : in one run of the network.
+        batch_windows : at most, in one run of the network.
 
         Raises
         ------
@@ -57,10 +55,13 @@ class Segmentation:
         """
         total = max(0, (len(waveform) - FIELD_SAMPLES) // STEP_SAMPLES + 1)
         activity = np.empty((total, NUM_CLASSES), dtype=np.float16)
-        firsts = range(0, total, WINDOW_FRAMES)
-        batches = [firsts[i : i + batch_windows] for i in range(0, len(firsts), batch_windows)]
+        firsts = np.arange(0, total, WINDOW_FRAMES)
+        rounds = -(-len(firsts) // (batch_windows * self._session.parallel))
+        # As many for each of those that run side by side, so that none waits for the last.
+        runs = min(rounds * self._session.parallel, len(firsts))
+        batches = np.array_split(firsts, runs) if runs else []
         watched = control.watch("overlap", batches, len(batches))
-        outputs = self._session.map((_batch(waveform, total, batch),) for batch in watched)
+        outputs = self._session.map(lambda batch: (_batch(waveform, total, batch),), watched)
         for batch, output in zip(batches, outputs, strict=True):
             for first, window in zip(batch, output, strict=True):
                 frames = activity[first : first + WINDOW_FRAMES]
@@ -69,7 +70,7 @@ class Segmentation:
         return activity
 
 
-def _batch(waveform: Samples, total: int, firsts: Sequence[int]) -> NDArray[np.float32]:
+def _batch(waveform: Samples, total: int, firsts: NDArray[np.intp]) -> NDArray[np.float32]:
     """Windows that hold the frames from each of `firsts` on: (N, at most WINDOW_SAMPLES)."""
     starts = [max(0, min(first, total - WINDOW_FRAMES)) * STEP_SAMPLES for first in firsts]
     return np.stack([waveform[start : start + WINDOW_SAMPLES] for start in starts])

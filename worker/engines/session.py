@@ -1,10 +1,10 @@
 """ONNX Runtime sessions: one output, on the device that was asked for."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from worker.engines.pool import Pool
 from worker.errors import StartupError
 
 Array = NDArray[np.float32]
+Item = TypeVar("Item")
 Feed = tuple[NDArray[Any], ...]
 """What a network is given in one run, in the order of its inputs."""
 
@@ -21,10 +22,14 @@ Feed = tuple[NDArray[Any], ...]
 class OnnxSession:
     """A network on the device.
 
-    On a CPU each run has one thread, and as many feeds run side by side as the
-    device has threads: threads that share one run wait for each other after
-    every operator, and spin while they do, which costs most where the machine
-    is shared.
+    On a CPU each run has one thread, and as many feeds are made and run side by
+    side as the device has threads: threads that share one run wait for each
+    other after every operator, and spin while they do, which costs most where
+    the machine is shared. On a GPU one feed is made while another runs.
+
+    Attributes
+    ----------
+    parallel : feeds that are made or run at once.
 
     Raises
     ------
@@ -48,19 +53,25 @@ class OnnxSession:
                 "SPEECH_DEVICE=cpu."
             )
         self._names: list[str] = [each.name for each in self._session.get_inputs()]
-        self._parallel = device.threads if device.name == "cpu" else 1
-        self._pool = Pool(self._parallel, path.parent.name)
+        self.parallel = device.threads if device.name == "cpu" else 2
+        self._pool = Pool(self.parallel, path.parent.name)
 
-    def map(self, feeds: Iterable[Feed]) -> Iterator[Array]:
-        """Run the network on each feed; outputs come in order.
+    def map(self, make: Callable[[Item], Feed], items: Iterable[Item]) -> Iterator[Array]:
+        """Run the network on the feed that is made of each item; outputs come in order.
 
-        Feeds are taken a few ahead, so that they are made while the network runs.
+        Items are taken a few ahead.
         """
         running: deque[Future[Array]] = deque()
+
+        def run(item: Item) -> Array:
+            feed = dict(zip(self._names, make(item), strict=True))
+            output: Array = self._session.run(None, feed)[0]
+            return output
+
         try:
-            for feed in feeds:
-                running.append(self._pool.submit(self._run, feed))
-                if len(running) > self._parallel:
+            for item in items:
+                running.append(self._pool.submit(run, item))
+                if len(running) > self.parallel:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
@@ -68,7 +79,3 @@ class OnnxSession:
             # Whoever gets the device next finds it free, and its memory. One that was cancelled
             # already, where the pool got no more threads, would be waited for in vain.
             wait([future for future in running if not future.cancel()])
-
-    def _run(self, feed: Feed) -> Array:
-        output: Array = self._session.run(None, dict(zip(self._names, feed, strict=True)))[0]
-        return output
