@@ -99,6 +99,12 @@ def test_a_device_that_fails(make_fitness, volume):
         fitness.check_device()
 
 
+def test_a_model_of_another_release(make_fitness, volume):
+    answer = {"error": "MODEL_NOT_PROVISIONED: Run setup."}
+    with pytest.raises(StartupError, match=r"^MODEL_NOT_PROVISIONED: Run setup\.$"):
+        make_fitness(volume, rehearse=lambda _: answer).check_device()
+
+
 def test_what_to_do_reaches_the_platform_whatever_is_wrong(make_fitness, own_volume, generation):
     """It cuts what it is told, with the name of the error's class, to 256 characters."""
     long = "x" * 300

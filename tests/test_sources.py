@@ -41,10 +41,12 @@ def test_names_are_free(name):
 @pytest.mark.parametrize(
     ("voice", "words"),
     [
-        (5, ["speakers.0", "5"]),
+        (5, ["speakers.0: 5 is not allowed: expected an object"]),
+        (None, ["speakers.0: None is not allowed: expected an object"]),
         ({}, ["speakers.0.name", "required"]),
-        ({"name": "Ann"}, ["speakers.0", "exactly one of audio and embedding"]),
-        ({**ANN, "embedding": VALUES}, ["speakers.0", "exactly one of audio and embedding"]),
+        ({"name": "Ann"}, ["speakers.0: exactly one of audio and embedding", "neither"]),
+        ({**ANN, "embedding": VALUES}, ["exactly one of audio and embedding", "both"]),
+        ({"name": "Ann", "embedding": 5}, ["speakers.0.embedding", "a list of 192 numbers"]),
         ({**ANN, "adio": "x"}, ["speakers.0.adio", "did you mean 'audio'", "name, audio, emb"]),
         ({**ANN, "audio": {"ulr": "x"}}, ["speakers.0.audio.ulr", "did you mean 'url'"]),
         ({**ANN, "audio": ["x"]}, ["speakers.0.audio", "an array"]),
@@ -78,7 +80,14 @@ def test_a_mistake_is_named(voice, words):
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("Ann", "Ann"), ("Ann Lee", "ann_lee"), ("Ann  Lee", "Ann Lee")]
+    ("first", "second"),
+    [
+        ("Ann", "Ann"),
+        ("Ann Lee", "ann_lee"),
+        ("Ann  Lee", "Ann Lee"),
+        ("Ann Lee", "Ann__Lee"),
+        ("Zoe\u0308", "Zo\u00eb"),
+    ],
 )
 def test_names_that_files_could_not_tell_apart_are_refused(first, second):
     voices = [{**ANN, "name": first}, {**ANN, "name": second}]

@@ -42,7 +42,14 @@ class Device:
 
     @property
     def provider_options(self) -> dict[str, str]:
-        return {} if self.name == "cpu" else {"device_id": self.name.removeprefix("cuda:")}
+        if self.name == "cpu":
+            return {}
+        return {
+            "device_id": self.name.removeprefix("cuda:"),
+            # The default tries all algorithms of each convolution for each new shape, and nearly
+            # every recording has some: its end is as long as it is.
+            "cudnn_conv_algo_search": "HEURISTIC",
+        }
 
     def free_bytes(self) -> int:
         """Memory that a batch may take: what is free on the GPU, or left to the container."""

@@ -19,10 +19,11 @@ _PHRASES = (
     "uncorrectable ecc error",
     "status_execution_failed",  # cuBLAS, cuDNN
     "of the gpu's driver fails",  # gpu_memory.py: a driver that answered at start and does no more
+    "values that are not finite",  # worker/engines/session.py
     "could not create a primitive",  # oneDNN on a CPU, for good where memory ran out in it once
 )
 """What CUDA and its libraries say, through torch, ONNX Runtime and CTranslate2 alike. Only the last
-was provoked. The others are NVIDIA's wording from memory: none was seen on a GPU."""
+two were provoked. The others are NVIDIA's wording from memory: none was seen on a GPU."""
 
 
 def is_device_fault(error: BaseException) -> bool:

@@ -131,6 +131,8 @@ class Fitness:
             "vad": {"speech_noise_threshold": -1.0},
         }
         if error := self._rehearse(job_input).get("error"):
+            if error.startswith(ModelNotProvisionedError.code):
+                raise StartupError(error)
             raise StartupError(
                 "Check the GPU's driver and memory, or set SPEECH_DEVICE=cpu: a job of two seconds "
                 f"fails on this device, as the worker's log tells: {error}"

@@ -2,11 +2,11 @@
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from worker import replies
 from worker.control import Exclusive, JobControl
@@ -16,7 +16,7 @@ from worker.errors import JobEndedError
 from worker.faults import is_device_fault
 from worker.listening import Listener
 from worker.memory import Memory
-from worker.naming import quote
+from worker.naming import quote_name
 from worker.planning import Plan
 from worker.recordings import Recording, read_ahead
 from worker.replies import Reply
@@ -39,6 +39,8 @@ from worker.workspace import workspace
 
 logger = logging.getLogger(__name__)
 
+MAX_ALIKE = 5
+"""Pairs of voices that sound alike which the notes name; a hundred voices have 4,950 pairs."""
 MAX_WAITING_S = 7200.0
 """Audio whose last segments wait for a full pool: 460 MB on the disk. What has little speech would
 otherwise wait for the end of the list."""
@@ -164,15 +166,19 @@ class Job:
         """Learn the voices that the job names; the first recording tells the time it took."""
         if not self._request.speakers:
             return
-        started = time.perf_counter()
-        voices = self._listener.enrol(self._request.speakers, self._settings, self._account)
-        self._options = replace(self._options, voices=voices)
-        self._untold_s = {"enrollment": time.perf_counter() - started}
-        notes = (
-            f"speakers: {quote(first)} and {quote(second)} sound like one person ({score:.2f}); "
-            "whom they fit gets the name of the more alike"
-            for (first, second), score in alike(voices).items()
+        voices, spent_s = self._listener.enrol(
+            self._request.speakers, self._settings, self._account
         )
+        self._options = replace(self._options, voices=voices)
+        self._untold_s = {"enrollment": spent_s}
+        pairs = alike(voices)
+        notes = [
+            f"speakers: {quote_name(first)} and {quote_name(second)} sound like one person "
+            f"({score:.2f}); whom they fit gets the name of the more alike"
+            for (first, second), score in islice(pairs.items(), MAX_ALIKE)
+        ]
+        if len(pairs) > MAX_ALIKE:
+            notes.append(f"speakers: {len(pairs) - MAX_ALIKE} more pairs sound like one person")
         self._plan = replace(self._plan, notes=(*self._plan.notes, *notes))
 
     def _heard(

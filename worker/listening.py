@@ -13,7 +13,7 @@ from worker.diarization.enrollment import Voice
 from worker.diarization.pipeline import NOBODY, Diarization, DiarizationOptions
 from worker.errors import InvalidInputError, WorkerError
 from worker.memory import Memory
-from worker.naming import quote
+from worker.naming import quote_name
 from worker.planning import Plan
 from worker.recordings import Recording, read_ahead
 from worker.s3_account import Account
@@ -61,8 +61,12 @@ class Listener:
 
     def enrol(
         self, voices: Sequence[EnrolledVoice], settings: Settings, account: Account | None
-    ) -> tuple[Voice, ...]:
+    ) -> tuple[tuple[Voice, ...], float]:
         """Describe each voice by an embedding, in order; audio goes the way of any recording.
+
+        Returns
+        -------
+        The voices, and the seconds that were spent on them, without waiting for the device.
 
         Raises
         ------
@@ -75,6 +79,7 @@ class Listener:
             voice.name: np.array(voice.embedding.values) for voice in voices if voice.embedding
         }
         sources = {voice.name: voice.audio for voice in voices if voice.audio}
+        spent_s = 0.0
         with (
             workspace() as folder,
             closing(
@@ -84,15 +89,17 @@ class Listener:
             watched = self._control.watch("enrollment", recordings, len(sources))
             for name, recording in zip(sources, watched, strict=True):
                 if isinstance(recording, WorkerError):
-                    raise type(recording)(f"speakers: {quote(name)}: {recording}") from recording
+                    message = f"speakers: {quote_name(name)}: {recording}"
+                    raise type(recording)(message) from recording
                 if isinstance(recording, Exception):
                     raise recording
                 with closing(recording):
                     found[name] = self._embedding(name, recording)
+                seconds = recording.stopwatch.seconds
+                spent_s += sum(seconds.values()) - seconds["wait"]
         embeddings = normalise(np.stack([found[voice.name] for voice in voices]))
-        return tuple(
-            Voice(voice.name, unit) for voice, unit in zip(voices, embeddings, strict=True)
-        )
+        known = (Voice(voice.name, unit) for voice, unit in zip(voices, embeddings, strict=True))
+        return tuple(known), spent_s
 
     def _embedding(self, name: str, recording: Recording) -> NDArray[np.floating]:
         """Embed one voice: what a recording with one speaker has."""
@@ -101,9 +108,9 @@ class Listener:
         speech_s = sum(turn.duration for turn in diarization.turns)
         if speech_s < MIN_ENROLLED_S:
             raise InvalidInputError(
-                f"speakers: {quote(name)}: its audio holds {speech_s:.1f} s of speech; at least "
-                f"{MIN_ENROLLED_S:g} s are needed to know a voice by. Send a longer recording of "
-                "this voice alone."
+                f"speakers: {quote_name(name)}: its audio holds {speech_s:.1f} s of speech; at "
+                f"least {MIN_ENROLLED_S:g} s are needed to know a voice by. Send a longer "
+                "recording of this voice alone."
             )
         voice: NDArray[np.floating] = diarization.voices[0]
         return voice

@@ -12,8 +12,13 @@ def quote(value: object) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     if isinstance(value, str):
-        return repr(shorten(describe_source(value) if ":" in value else value, LIMIT))
+        return quote_name(describe_source(value) if ":" in value else value)
     return shorten(repr(value), LIMIT) if not isinstance(value, int) or value < 10**LIMIT else "…"
+
+
+def quote_name(name: str) -> str:
+    """A name of a caller's as a message shows it: no address, so nothing of it is hidden."""
+    return repr(shorten(name, LIMIT))
 
 
 def describe_source(source: str) -> str:

@@ -24,7 +24,7 @@ from worker.engines.vad import FsmnVad, VadOptions
 from worker.errors import InvalidInputError, ModelNotProvisionedError
 from worker.model_cache import Loader, Model, ModelCache
 from worker.model_store import ModelStore
-from worker.naming import quote
+from worker.naming import quote, quote_name
 from worker.schema import JobRequest
 
 LOADERS = {"funasr": funasr_models.load, "whisper": whisper.load}
@@ -113,15 +113,16 @@ class Planner:
         if request.task != "asr":
             wanted = request.model if request.task == "diarization" else None
             models["embedding"] = self._store.find("embedding", aliases.embedding, wanted)
-            _check_voices(request, models["embedding"])
+            _check_embeddings(request, models["embedding"])
             session = leases.take(models["embedding"], OnnxSession)
             segmentation = None
             if _wants_overlap(request, defaults):
                 if aliases.segmentation is None:
                     raise ModelNotProvisionedError(
                         "diarization.overlap: project "
-                        f"{self._store.project} has no model that hears two voices at once. Leave "
-                        "it out, or provision a project whose defaults name a `segmentation`."
+                        f"{self._store.project} has no model that hears two voices at once. Send "
+                        '"diarization": {"overlap": false}, or provision a project whose defaults '
+                        "name a `segmentation`."
                     )
                 models["segmentation"] = self._store.find("segmentation", aliases.segmentation)
                 segmentation = Segmentation(leases.take(models["segmentation"], OnnxSession))
@@ -227,14 +228,14 @@ def _check(request: JobRequest, alias: str, traits: Traits) -> None:
         )
 
 
-def _check_voices(request: JobRequest, record: ModelRecord) -> None:
+def _check_embeddings(request: JobRequest, record: ModelRecord) -> None:
     """Refuse embeddings of another model: they have nothing to do with this one's."""
     for voice in request.speakers:
         model = voice.embedding.model if voice.embedding else None
         if model not in (None, record.reference):
             raise InvalidInputError(
-                f"speakers: the embedding of {quote(voice.name)} is of model {quote(model)}, and "
-                f"this job uses {record.reference}. Enrol the voice by its audio, or have its "
+                f"speakers: the embedding of {quote_name(voice.name)} is of model {quote(model)}, "
+                f"and this job uses {record.reference}. Enrol the voice by its audio, or have its "
                 "embedding returned by this model."
             )
 

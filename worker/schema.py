@@ -238,6 +238,10 @@ def _check_voices(voices: object) -> None:
             check_num_fields(f"speakers.{index}.{name}", voice.get(name))
 
 
+EXPECTED = {"model_type": "expected an object", "list_type": "expected a list"}
+"""pydantic names its own classes."""
+
+
 def _describe(error: ErrorDetails) -> str:
     where = ".".join(quote(str(part))[1:-1] for part in error["loc"]) or "input"
     if error["type"] == "missing":
@@ -247,7 +251,7 @@ def _describe(error: ErrorDetails) -> str:
         near = difflib.get_close_matches(name, allowed, n=1) if len(name) <= MAX_GUESSED else []
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"{where}: unknown field{hint}; allowed: {', '.join(allowed)}"
-    reason = error["msg"].removeprefix("Value error, ")
+    reason = EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
     if error["type"] == "value_error":
         return f"{where}: {reason}"
     return f"{where}: {quote(error['input'])} is not allowed: {reason}"

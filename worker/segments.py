@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
 
 def label(speaker: int) -> str:
     """Name of a speaker who has none, such as ``SPEAKER_00``."""
@@ -79,3 +84,17 @@ class Window:
     @property
     def centre(self) -> float:
         return (self.start + self.end) / 2
+
+
+def speech_before(times: Floats, edges: Floats) -> Floats:
+    """Seconds of speech up to each time.
+
+    Parameters
+    ----------
+    times : in any order
+    edges : (2 * num_stretches,), ascending: start and end of each stretch of speech
+    """
+    steps = np.diff(edges, prepend=edges[:1])
+    steps[::2] = 0.0  # from an end to the next start
+    speech: Floats = np.interp(times, edges, np.cumsum(steps))
+    return speech

@@ -1,6 +1,8 @@
 """What a job reads: its recordings, and the voices that it knows."""
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Self
 
@@ -43,7 +45,7 @@ Value = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_VALUE, le=LARGES
 
 def key(name: str) -> str:
     """What two names may not share: files such as RTTM write blanks as underscores."""
-    return "_".join(name.split()).casefold()
+    return re.sub(r"[\s_]+", "_", unicodedata.normalize("NFKC", name)).casefold()
 
 
 class Strict(BaseModel):
@@ -74,6 +76,16 @@ class VoiceEmbedding(Strict):
         return self
 
 
+def _as_values(embedding: object) -> object:
+    if isinstance(embedding, list):
+        return {"values": embedding}
+    if embedding is None or isinstance(embedding, dict | VoiceEmbedding):
+        return embedding
+    raise ValueError(
+        f"an embedding is a list of {EMBEDDING_VALUES} numbers, or an object with such as `values`"
+    )
+
+
 class EnrolledVoice(Strict):
     """Somebody who may be heard; known by audio or by an embedding."""
 
@@ -83,13 +95,14 @@ class EnrolledVoice(Strict):
     ] = None
     embedding: Annotated[
         VoiceEmbedding | None,
-        BeforeValidator(lambda e: {"values": e} if isinstance(e, list) else e),
+        BeforeValidator(_as_values),
     ] = None
 
     @model_validator(mode="after")
     def _is_known_in_one_way(self) -> Self:
         if (self.audio is None) == (self.embedding is None):
-            raise ValueError("exactly one of audio and embedding is needed")
+            given = "neither" if self.audio is None else "both"
+            raise ValueError(f"exactly one of audio and embedding is needed; it has {given}")
         return self
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.diarization.clustering import normalise
-from worker.segments import Turn, Window
+from worker.segments import Turn, Window, speech_before
 
 THRESHOLD = 0.6
 """Cosine from which on a speaker is taken for an enrolled voice. Strangers on clean recordings
@@ -56,10 +56,9 @@ def find_voices(unit: Floats, windows: Sequence[Window], turns: Sequence[Turn]) 
     # (num_speakers, num_windows): share of a window in which a speaker speaks
     shares = np.empty((num_speakers, len(windows)))
     for speaker in range(num_speakers):
-        own = [turn for turn in turns if turn.speaker == speaker]
-        shares[speaker] = (_speech_before(ends, own) - _speech_before(starts, own)) / (
-            ends - starts
-        )
+        own = [edge for turn in turns if turn.speaker == speaker for edge in (turn.start, turn.end)]
+        speech = speech_before(ends, np.array(own)) - speech_before(starts, np.array(own))
+        shares[speaker] = speech / (ends - starts)
     alone = np.maximum(0.0, 2 * shares - shares.sum(axis=0))  # less that of all the others
     # Who is never heard alone for long is known by what there is.
     weights = np.where(alone.any(axis=1, keepdims=True), alone, shares)
@@ -100,12 +99,3 @@ def alike(voices: Sequence[Voice]) -> Mapping[tuple[str, str], float]:
         for second in voices[index + 1 :]
         if (score := float(first.embedding @ second.embedding)) >= THRESHOLD
     }
-
-
-def _speech_before(times: Floats, turns: Sequence[Turn]) -> Floats:
-    """Seconds that one speaker spoke up to each time; turns in order, none upon another."""
-    edges = np.array([edge for turn in turns for edge in (turn.start, turn.end)])
-    steps = np.diff(edges, prepend=edges[:1])
-    steps[::2] = 0.0  # from an end to the next start
-    speech: Floats = np.interp(times, edges, np.cumsum(steps))
-    return speech

@@ -132,7 +132,7 @@ class Diarizer:
             # (num_windows, num_speakers)
             similarity = settle(unit, centroids)
             control.check()
-            turns = build(segments, windows, similarity, activity)
+            turns = build(segments, windows, similarity, control.check, activity)
             voices = find_voices(unit, windows, turns)
             return Diarization(turns, voices, identify(voices, options.voices))
 

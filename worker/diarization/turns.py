@@ -1,6 +1,7 @@
 """Windows and their similarity to each speaker -> turns."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,9 @@ from worker.engines.segmentation import Activity
 from worker.segments import Segment, Turn, Window
 
 STEP_S = 0.01
-NOBODY = -1
+BLOCK_STEPS = 6_000
+"""A minute: speech without a pause may go on for hours."""
+NO_SPEAKER = -1
 
 Run = tuple[int, int, int]
 """A stretch of one speaker: first step, step after the last, label."""
@@ -22,6 +25,7 @@ def build(
     segments: Sequence[Segment],
     windows: Sequence[Window],
     similarity: Floats,
+    check: Callable[[], None],
     activity: Activity | None = None,
 ) -> list[Turn]:
     """Give every moment of speech to a speaker, and a moment with two voices to two.
@@ -35,6 +39,7 @@ def build(
     ----------
     windows : in order, at least one for each segment
     similarity : (num_windows, num_speakers)
+    check : called before each minute of speech.
     activity : what the segmentation hears; without it turns do not overlap.
 
     Returns
@@ -47,46 +52,48 @@ def build(
     if activity is not None:
         both = overlap.two_voices(activity)
     runs: list[Run] = []
-    for index, segment in enumerate(segments):
-        own = slice(bounds[index], bounds[index + 1])
-        first, last = round(segment.start / STEP_S), round(segment.end / STEP_S)
-        steps = np.arange(first, last)
+    for index, steps in _blocks(segments):
+        check()
+        own = centres[bounds[index] : bounds[index + 1]]
+        # From the window before the block to the one after it, where there are.
+        near = bounds[index] + np.searchsorted(own, [steps[0], steps[-1]], side="right")
+        taken = slice(max(bounds[index], near[0] - 1), min(bounds[index + 1], near[1] + 1))
         # (num_speakers, num_steps)
-        scores = np.stack([np.interp(steps, centres[own], column) for column in similarity[own].T])
-        edges, labels = _stretches(scores.argmax(axis=0), first)
-        runs.extend(_runs(edges, labels))
+        scores = np.stack([np.interp(steps, centres[taken], s) for s in similarity[taken].T])
+        runs.extend(_runs(steps[0], scores.argmax(axis=0)))
         if activity is not None and len(scores) > 1:
             is_both = both[overlap.frame_at(steps * STEP_S, len(both))]
-            edges, labels = _stretches(_second(scores, is_both), first)
-            runs.extend(_runs(edges, labels))
+            runs.extend(_runs(steps[0], _second(scores, is_both)))
     return _turns(_join(runs))
 
 
+def _blocks(segments: Sequence[Segment]) -> Iterator[tuple[int, Labels]]:
+    """Steps of each segment, at most BLOCK_STEPS at a time, with its index."""
+    for index, segment in enumerate(segments):
+        last = round(segment.end / STEP_S)
+        for first in range(round(segment.start / STEP_S), last, BLOCK_STEPS):
+            yield index, np.arange(first, min(first + BLOCK_STEPS, last))
+
+
 def _second(scores: Floats, is_both: NDArray[np.bool_]) -> Labels:
-    """Label of the second most similar speaker where there are two; elsewhere `NOBODY`.
+    """Label of the second most similar speaker where there are two; elsewhere `NO_SPEAKER`.
 
     Parameters
     ----------
     scores : (num_speakers, num_steps)
     is_both : (num_steps,)
     """
-    second = np.full(len(is_both), NOBODY, dtype=np.intp)
+    second = np.full(len(is_both), NO_SPEAKER, dtype=np.intp)
     second[is_both] = np.argsort(-scores[:, is_both], axis=0, kind="stable")[1]
     return second
 
 
-def _stretches(labels: Labels, first: int) -> tuple[list[int], list[int]]:
-    """Edges of the stretches of equal labels, one more than there are, and their labels."""
-    changes = np.flatnonzero(np.diff(labels)) + 1
-    edges = [first, *(first + changes).tolist(), first + len(labels)]
-    return edges, labels[[0, *changes.tolist()]].tolist()
-
-
-def _runs(edges: Sequence[int], labels: Sequence[int]) -> Iterator[Run]:
-    """Stretches that have a speaker."""
-    for start, end, label in zip(edges[:-1], edges[1:], labels, strict=True):
-        if label != NOBODY:
-            yield start, end, label
+def _runs(first: int, labels: Labels) -> Iterator[Run]:
+    """Stretches of one label that is a speaker's; the steps begin with `first`."""
+    edges = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1, append=labels[-1] - 1)).tolist()
+    for start, end in itertools.pairwise(edges):
+        if labels[start] != NO_SPEAKER:
+            yield int(first + start), int(first + end), int(labels[start])
 
 
 def _join(runs: Iterable[Run]) -> list[Run]:

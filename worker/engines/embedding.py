@@ -4,7 +4,7 @@ The network (Wang et al. 2023, arXiv:2303.00332) hears speech once, in tiles as 
 and the statistics at its end are taken of each window's frames, whichever tiles they lie in. So
 windows that overlap by half cost little more than half of what they cost by themselves. Those that
 lie in two tiles are blurred by what else is there: where there are few windows to tell the speakers
-by, each gets a tile of its own.
+by, each is heard by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,6 +41,7 @@ class SpeakerEmbedding:
     """The network in an ONNX session: `tiles` [K, T, 80], `windows` [N, M] -> `embedding`."""
 
     def __init__(self, session: OnnxSession) -> None:
+        session.expect("tiles", "windows")
         self._session = session
 
     def __call__(
@@ -107,7 +108,7 @@ def _tiled(
     (num_tiles, at most `tile`, 80) log-mel frames, and (num_windows, length / ROW_FRAMES)
     """
     total = num_frames(len(waveform))
-    # Windows start on the 10 ms grid of the frames.
+    # Where the frames begin that lie nearest.
     middles = [window.centre * SAMPLE_RATE / FRAME_SHIFT_SAMPLES for window in piece]
     starts = np.array([max(0, min(round(m - (length + 2) / 2), total - length)) for m in middles])
     first, last = int(starts[0]), min(int(starts[-1]) + length, total)

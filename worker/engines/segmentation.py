@@ -35,6 +35,7 @@ class Segmentation:
     """The network in an ONNX session: `waveform` [N, S] -> `probability` [N, T, 7]."""
 
     def __init__(self, session: OnnxSession) -> None:
+        session.expect("waveform")
         self._session = session
 
     def __call__(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from worker.device import Device
 from worker.engines.pool import Pool
-from worker.errors import StartupError
+from worker.errors import ModelNotProvisionedError, StartupError
 
 Array = NDArray[np.float32]
 Item = TypeVar("Item")
@@ -29,6 +29,7 @@ class OnnxSession:
 
     Attributes
     ----------
+    name : of the model, as its folder is called.
     parallel : feeds that are made or run at once.
 
     Raises
@@ -54,18 +55,42 @@ class OnnxSession:
             )
         self._names: list[str] = [each.name for each in self._session.get_inputs()]
         self.parallel = device.threads if device.name == "cpu" else 2
-        self._pool = Pool(self.parallel, path.parent.name)
+        # The folder of a model, where its version has one of its own: .<name>/<digest>/model.onnx
+        self.name = path.parents[1].name.removeprefix(".")
+        self._pool = Pool(self.parallel, self.name)
+
+    def expect(self, *names: str) -> None:
+        """Refuse a network that was exported for another release of the worker.
+
+        Raises
+        ------
+        ModelNotProvisionedError
+            Its inputs are not `names`.
+        """
+        if self._names != [*names]:
+            raise ModelNotProvisionedError(
+                "Run `python -m volume_bootstrap setup` of this release on the volume: "
+                f"{self.name} was exported for another one; it takes {', '.join(self._names)}, "
+                f"and this worker gives {', '.join(names)}."
+            )
 
     def map(self, make: Callable[[Item], Feed], items: Iterable[Item]) -> Iterator[Array]:
         """Run the network on the feed that is made of each item; outputs come in order.
 
         Items are taken a few ahead.
+
+        Raises
+        ------
+        FloatingPointError
+            An output is not finite, as a failing device makes them.
         """
         running: deque[Future[Array]] = deque()
 
         def run(item: Item) -> Array:
             feed = dict(zip(self._names, make(item), strict=True))
             output: Array = self._session.run(None, feed)[0]
+            if not np.isfinite(output).all():
+                raise FloatingPointError(f"{self.name} gave values that are not finite")
             return output
 
         try:

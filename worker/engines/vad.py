@@ -3,8 +3,8 @@
 The network gives each 10 ms frame a probability of silence; `decide` turns
 those into segments exactly as FunASR's ``FsmnVADStreaming`` does offline
 (funasr 1.4.16, models/fsmn_vad_streaming/model.py), without its buffers. The
-network works through the recording in blocks; the decision needs one
-byte for each frame, 3.6 MB for ten hours.
+network works through the recording in blocks; the decision needs
+40 bytes for each frame, 142 MB for ten hours, while it is made.
 """
 
 import math
@@ -59,6 +59,7 @@ class FsmnVad:
     """The network in an ONNX session: `frames` [1, T + 4, 80] -> `silence_probability` [1, T]."""
 
     def __init__(self, session: OnnxSession) -> None:
+        session.expect("frames")
         self._session = session
 
     def __call__(

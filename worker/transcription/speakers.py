@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.segments import Segment, Turn, Word
+from worker.segments import Segment, Turn, Word, speech_before
 from worker.text import ends_sentence
 
 PAUSE_S = 0.25
@@ -93,7 +93,7 @@ class _Nearness:
         distance = np.empty_like(overlap)
         for column, speaker in enumerate(speakers):
             edges = _edges([turn for turn in turns if turn.speaker == speaker])
-            overlap[:, column] = _speech_before(ends, edges) - _speech_before(starts, edges)
+            overlap[:, column] = speech_before(ends, edges) - speech_before(starts, edges)
             distance[:, column] = _distance((starts + ends) / 2, edges)
         return cls(speakers, overlap, distance)
 
@@ -105,14 +105,6 @@ def _edges(turns: Sequence[Turn]) -> Floats:
     starts = times[:, 0].copy()
     starts[1:] = np.maximum(starts[1:], ends[:-1])
     return np.stack([starts, ends], axis=1).ravel()
-
-
-def _speech_before(times: Floats, edges: Floats) -> Floats:
-    """Seconds inside the turns up to each time."""
-    steps = np.diff(edges, prepend=edges[0])
-    steps[::2] = 0.0  # from an end to the next start
-    speech: Floats = np.interp(times, edges, np.cumsum(steps))
-    return speech
 
 
 def _distance(times: Floats, edges: Floats) -> Floats:
