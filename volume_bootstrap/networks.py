@@ -1,9 +1,10 @@
 """The networks as torch modules, exported to ONNX and compared with it.
 
 `volume_bootstrap.export` runs `main` in a process of its own, with torch and
-FunASR on the path; it prints ``{"max_difference": ...}``. The networks are
-FunASR's own; what is added around them here is what the worker would else do
-for every job.
+FunASR on the path; it prints ``{"max_difference": ...}``. FSMN-VAD and CAM++
+are FunASR's own, laid out for ONNX Runtime (fsmn.py, campplus.py); PyanNet is
+pyannote's, written anew (pyannet.py). What is added around them is what the
+worker would else do for every job.
 """
 
 import itertools

@@ -60,6 +60,7 @@ def fbank(waveform: NDArray[np.float32], window_type: WindowType) -> NDArray[np.
     emphasised = np.empty_like(waveform)
     np.multiply(waveform[:-1], -PRE_EMPHASIS, out=emphasised[1:])
     emphasised[1:] += waveform[1:]
+    emphasised[0] = 0  # and replaced below, as the first of every frame
     frames = sliding_window_view(emphasised, FRAME_LENGTH_SAMPLES)[::FRAME_SHIFT_SAMPLES]
     left = 1 - PRE_EMPHASIS  # of a constant after pre-emphasis
     means = _means(waveform, total) * left

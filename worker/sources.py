@@ -113,7 +113,7 @@ def differ(voices: Sequence[EnrolledVoice]) -> Sequence[EnrolledVoice]:
         if other := known.get(key(voice.name)):
             raise ValueError(
                 f"two voices are named {other!r} and {voice.name!r}; names have to differ by more "
-                "than case, blanks and underscores"
+                "than case, blanks, underscores and forms of Unicode"
             )
         known[key(voice.name)] = voice.name
     return voices

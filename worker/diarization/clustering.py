@@ -20,10 +20,11 @@ MERGE_SIMILARITY = 0.62
 """Groups whose centroids are nearer than this (cosine) are one speaker."""
 
 SPAN_WINDOWS = 1_200
-"""How much is asked of a speaker depends on the densest so many windows, 15 minutes of speech:
-not on the recording's length, nor on whether the same is heard again an hour later."""
+"""How much is asked of a speaker depends on the densest so many windows, 15 minutes of speech at
+the default shift of 0.75 s: not on the recording's length, nor on whether the same is heard again
+an hour later."""
 SPEAKER_SHARE = 0.005
-"""Least share of the windows in a span that is a speaker: 6 of 1,200, about 5 s of speech."""
+"""Least share of the windows in a span that is a speaker: 6 of 1,200, about 5 s at that shift."""
 LEAST_WINDOWS = 2
 """Least number of windows of a speaker in a short recording; they are on end."""
 SURE_WINDOWS = 6
@@ -139,7 +140,10 @@ def _merge(sums: Floats, bounds: SpeakerBounds, similarity: float) -> Floats:
 
 
 def _split(groups: Groups, tree: Tree, minimum: int, check: Callable[[], None]) -> Floats:
-    """Go down the tree until enough groups are speakers; at its foot, take the largest."""
+    """Go down the tree until enough groups are speakers.
+
+    Where there never are, all groups of the cut into `minimum` are taken.
+    """
     for count in range(minimum, min(len(groups.sizes), 4 * minimum) + 1):
         check()
         split = groups.joined(tree.cut_into(count))
@@ -160,7 +164,9 @@ def settle(unit: Floats, centroids: Floats) -> Floats:
     Returns
     -------
     (num_windows, num_speakers) : cosine of each window with each speaker's centroid; the
-        speaker of a window is the largest, and each speaker has at least one window.
+        speaker of a window is the largest. As a rule each speaker has at least one window: not
+        where windows are identical, nor always where a lost one is given a window that another
+        has alone.
     """
     centroids = centroids.copy()
     similarity = unit @ centroids.T

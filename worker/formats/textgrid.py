@@ -1,7 +1,8 @@
 """Praat's TextGrid, in its long text format (Praat's manual, TextGrid file formats)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 from worker.formats.document import Document
 from worker.formats.timeline import Span, apart, milliseconds
@@ -19,9 +20,9 @@ def render(document: Document) -> str:
 
     For each speaker: ``SPEAKER_00``, the turns; ``SPEAKER_00 utterances`` and, with word times,
     ``SPEAKER_00 words``. Without speakers: ``utterances`` and ``words``; without speech one empty
-    tier, as Praat wants one.
+    tier, as Praat wants one. A name that is taken gets a number.
     """
-    tiers = [*_tiers(document)]
+    tiers = [*_unique(_tiers(document))]
     ends = [intervals[-1].span[1] for _, intervals in tiers if intervals]
     end = max([milliseconds(document.duration), 1, *ends])
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
@@ -47,6 +48,17 @@ def _tiers(document: Document) -> Iterator[tuple[str, list[_Interval]]]:
             yield f"{prefix}words", _intervals(words, [w.text for w in words])
     if not speakers:
         yield "speech", []
+
+
+def _unique(tiers: Iterable[tuple[str, list[_Interval]]]) -> Iterator[tuple[str, list[_Interval]]]:
+    """Number a name that an earlier tier has, as voices "Ann" and "Ann words" bring about: some
+    readers refuse it."""
+    taken: set[str] = set()
+    for name, intervals in tiers:
+        names = chain([name], (f"{name} {number}" for number in count(2)))
+        unique = next(one for one in names if one not in taken)
+        taken.add(unique)
+        yield unique, intervals
 
 
 def _intervals(
