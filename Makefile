@@ -7,6 +7,8 @@ BENCH_STAMP := $(BENCH_VENV)/.installed
 BENCH_DATA ?= ../shared/data
 BENCH_TOOLS ?= ../shared/tools
 BENCH_SEEDS ?= $(shell seq 1001 1020)
+BENCH_NEEDS := $(addprefix $(BENCH_DATA)/,audio voices) \
+	$(addprefix $(BENCH_TOOLS)/,peer_funasr_diarize.py peer_senko_diarize.py make_conversations.py)
 
 .PHONY: help demo test lint volume test-volume faults bench bench-data clean
 
@@ -43,10 +45,10 @@ faults: volume ## kill, starve and mislead the provisioner and the worker; print
 	$(BIN)/python -m tests.faults
 
 bench-data:
-	@test -d $(BENCH_DATA)/audio -a -d $(BENCH_DATA)/voices -a -f $(BENCH_TOOLS)/peer_funasr_diarize.py \
-		-a -f $(BENCH_TOOLS)/peer_senko_diarize.py -a -f $(BENCH_TOOLS)/make_conversations.py || { \
-		echo "make bench needs recordings and the peers' scripts, which are not in this repository:"; \
-		echo "something is missing in $(BENCH_DATA) or $(BENCH_TOOLS)."; \
+	@missing=$$(for path in $(BENCH_NEEDS); do test -e $$path || echo "  $$path"; done); \
+		test -z "$$missing" || { \
+		echo "make bench needs recordings and the peers' scripts, which are not in this repository."; \
+		echo "Missing:"; echo "$$missing"; \
 		echo "Name the folders with BENCH_DATA=... BENCH_TOOLS=... (benchmarks/README.md says what they hold)."; \
 		exit 1; }
 

@@ -74,7 +74,7 @@ def _rows(runs: Sequence[Result]) -> Iterator[str]:
 
 def main() -> None:
     options = parse()
-    description = machine.describe(Volume(options.volume), options.project, peer=())
+    description = machine.describe(Volume(options.volume), options.project)
     runs, load = measure(
         options.worker_python,
         options.volume.resolve(),

@@ -16,9 +16,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import conversations_table, lineup, machine, measure, process
+from benchmarks import conversations_table, lineup, measure, process
 from benchmarks.output import RESULTS, write
-from volume_bootstrap.layout import Volume
 
 GENERATOR = "make_conversations.py"
 SPEAKERS = (2, 15)
@@ -61,7 +60,7 @@ def main() -> None:
     drawn = [Conversation.draw(seed) for seed in options.seeds]
     if options.minutes:
         drawn = [Conversation(one.seed, one.speakers, options.minutes) for one in drawn]
-    description = machine.describe(Volume(options.volume), options.project)
+    description = lineup.describe(options)
     with tempfile.TemporaryDirectory(prefix="speech-bench-") as temporary:
         folder = Path(temporary)
         audio, out = folder / "conversations", options.keep or folder / "rttm"

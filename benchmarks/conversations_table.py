@@ -50,14 +50,14 @@ def _targets(accuracy: Result, names: list[str], by_worker: Result) -> Iterator[
                 f"{a:.2f} / {b:.2f}",
                 reached=a <= MAX_CONFUSION_RATIO * b,
             )
-        below = sum(
-            all(ours[n]["der"] < scores[peer][collar][n]["der"] for peer in peers) for n in names
-        )
-        yield table.target(
-            f"collar {collar}: DER below every peer's, {enough} times",
-            f"{below} of {len(names)}",
-            reached=below >= enough,
-        )
+        if peers:
+            best = {n: min(scores[peer][collar][n]["der"] for peer in peers) for n in names}
+            below = sum(ours[n]["der"] < best[n] for n in names)
+            yield table.target(
+                f"collar {collar}: DER below every peer's, {enough} times",
+                f"{below} of {len(names)}",
+                reached=below >= enough,
+            )
     counts = {
         side: _right_counts(by_collar[COLLARS[0]], names) for side, by_collar in scores.items()
     }

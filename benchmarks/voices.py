@@ -8,7 +8,6 @@ that nothing is compared with itself. Prints a table and writes results/voices.j
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -21,12 +20,13 @@ import numpy as np
 import soundfile  # type: ignore[import-not-found]
 
 from benchmarks import machine, process
+from benchmarks.conversations import GENERATOR, Conversation
 from benchmarks.output import RESULTS, write
 from benchmarks.sides import Worker
 from volume_bootstrap.layout import Volume
 
-GENERATOR = "make_conversations.py"
 SEEDS = range(101, 113)
+MINUTES = 3
 ENROLMENT_S = (3, 5, 10, 30)
 TELEPHONE_S = 10
 """Enrolled once more as over a telephone: 300 to 3400 Hz, and noise 15 dB below the voice."""
@@ -69,7 +69,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="speech-bench-") as temporary:
         folder = Path(temporary)
         apart = divide(arguments.data / "voices", folder)
-        conversations = converse(arguments.tools / GENERATOR, folder, arguments.seeds)
+        generator, voices = arguments.tools / GENERATOR, folder / "voices"
+        conversations = [
+            Conversation(seed, 2 + seed % 7, MINUTES).make(generator, voices, folder)
+            for seed in arguments.seeds
+        ]
         worker = Worker.prepare(
             arguments.worker_python,
             volume,
@@ -126,17 +130,6 @@ def phone(samples: np.ndarray) -> np.ndarray:
     return np.clip(heard, -1, 1)
 
 
-def converse(generator: Path, folder: Path, seeds: Sequence[int]) -> list[Path]:
-    """Make a conversation for each seed, of 3 minutes and 2 to 8 of the voices."""
-    made = []
-    for seed in seeds:
-        command = [sys.executable, str(generator), str(folder / "voices"), str(folder), f"c{seed}"]
-        options = ["--speakers", str(2 + seed % 7), "--minutes", "3", "--seed", str(seed)]
-        subprocess.run([*command, *options], check=True, capture_output=True)
-        made.append(folder / f"c{seed}.flac")
-    return made
-
-
 def hear(worker: Worker, conversations: Sequence[Path]) -> list[Speaker]:
     """Diarize the conversations; who somebody is, is told by the reference."""
     replies = answers(worker, [{"url": f"volume://audio/{path.name}"} for path in conversations])
@@ -189,23 +182,26 @@ def answers(
 
 
 def rates(heard: Sequence[Speaker], enrolled: Sequence[Speaker], apart: frozenset[str]) -> Result:
-    """Count errors in percent of the pairs, for each length and threshold."""
+    """Count errors in percent of the pairs, for each length and threshold that has any."""
     table = {}
     for kind in (*(f"{seconds} s" for seconds in ENROLMENT_S), f"{TELEPHONE_S} s phone"):
         cuts = [cut for cut in enrolled if cut.kind == kind]
-        scores = np.stack([s.unit for s in heard]) @ np.stack([c.unit for c in cuts]).T
         same = np.array([[s.name == c.name for c in cuts] for s in heard])
+        if same.all() or not same.any():
+            continue
+        scores = np.stack([s.unit for s in heard]) @ np.stack([c.unit for c in cuts]).T
         other_day = same & np.array([[c.name in apart for c in cuts]])
+        genuine = {"": scores[same]}
+        if other_day.any():
+            genuine["_other_recording"] = scores[other_day]
         table[kind] = {
             "stretches": len(cuts),
-            "genuine": _spread(scores[same]),
-            "genuine_other_recording": _spread(scores[other_day]),
+            **{f"genuine{which}": _spread(found) for which, found in genuine.items()},
             "impostor": _spread(scores[~same]),
             "equal_error_percent": _equal_error(scores[same], scores[~same]),
             "errors": {
                 f"{threshold:.2f}": {
-                    "rejected": _percent(scores[same] < threshold),
-                    "rejected_other_recording": _percent(scores[other_day] < threshold),
+                    **{f"rejected{w}": _percent(f < threshold) for w, f in genuine.items()},
                     "accepted": _percent(scores[~same] >= threshold),
                     "accepted_among_many": _among_many(scores, same, threshold),
                 }
@@ -222,6 +218,7 @@ def _among_many(scores: np.ndarray, same: np.ndarray, threshold: float) -> float
         (rng.choice(row[~own], MANY_VOICES) >= threshold).any()
         for row, own in zip(scores, same, strict=True)
         for _ in range(100)
+        if not own.all()
     ]
     return _percent(np.array(taken))
 
@@ -268,7 +265,8 @@ def render(result: Result) -> str:
         for threshold, e in row["errors"].items():
             lines.append(
                 f"{kind:<12}{threshold:<11}{e['rejected']:<10}"
-                f"{e['rejected_other_recording']:<21}{e['accepted']:<10}{e['accepted_among_many']}"
+                f"{e.get('rejected_other_recording', '-'):<21}"
+                f"{e['accepted']:<10}{e['accepted_among_many']}"
             )
         lines.append(f"{'':<12}equal error {row['equal_error_percent']} %")
     return "\n".join(lines)

@@ -35,17 +35,18 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _time_line(turns: list[dict[str, Any]], speakers: list[dict[str, Any]], duration: float) -> str:
-    rows = [f"{'':12}0 s{duration:>{BAR_WIDTH - 5}.0f} s"]
+    width = max((len(_who(speaker)) for speaker in speakers), default=0) + 2
+    rows = [f"{'':{width}}0 s{duration:>{BAR_WIDTH - 5}.0f} s"]
     for speaker in speakers:
-        label = speaker["speaker"]
         bar = ["·"] * BAR_WIDTH
         for turn in turns:
-            if turn["speaker"] == label:
+            if turn["speaker"] == speaker["speaker"]:
                 left = min(int(turn["start"] / duration * BAR_WIDTH), BAR_WIDTH - 1)
                 right = max(left + 1, round(turn["end"] / duration * BAR_WIDTH))
                 bar[left:right] = "█" * (right - left)
         rows.append(
-            f"{label:<12}{''.join(bar)}  {speaker['duration']:.1f} s in {speaker['turns']} turns"
+            f"{_who(speaker):<{width}}{''.join(bar)}  "
+            f"{speaker['duration']:.1f} s in {speaker['turns']} turns"
         )
     return "\n".join(rows)
 
@@ -53,8 +54,13 @@ def _time_line(turns: list[dict[str, Any]], speakers: list[dict[str, Any]], dura
 def _row(segment: dict[str, Any]) -> str:
     times = f"{segment['start']:6.2f} -{segment['end']:6.2f}"
     # A segment of a transcript may be nobody's; without diarization there is no speaker to tell.
-    who = [segment["speaker"] or "nobody"] if "speaker" in segment else []
+    who = [_who(segment)] if "speaker" in segment else []
     return "  ".join([times, *who, segment["text"]])
+
+
+def _who(entry: dict[str, Any]) -> str:
+    """What a reader calls a speaker: by name, or such as ``SPEAKER_00``."""
+    return str(entry.get("name") or entry["speaker"] or "nobody")
 
 
 def recordings(audio: Any, reply: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401

@@ -1,8 +1,14 @@
 """The measures of the benchmark of diarization."""
 
+import argparse
+from pathlib import Path
+
+import pytest
+
+from benchmarks import lineup, machine, table
 from benchmarks.conversations import MINUTES, SPEAKERS, Conversation
 from benchmarks.conversations_table import render
-from benchmarks.measure import ALL_FILES, diarization
+from benchmarks.measure import ALL_FILES, diarization, startup
 from benchmarks.peers import FUNASR_LINE, SENKO_LINE, senko_seconds
 from benchmarks.process import Finished
 from benchmarks.sides import Pass
@@ -41,6 +47,12 @@ def test_a_seed_draws_the_same_conversation_and_stays_within_the_bounds():
     assert drawn == [Conversation.draw(seed) for seed in range(200)]
     assert {one.speakers for one in drawn} == set(range(SPEAKERS[0], SPEAKERS[1] + 1))
     assert {one.minutes for one in drawn} == set(range(MINUTES[0], MINUTES[1] + 1))
+
+
+MACHINE = {
+    **dict.fromkeys(("cpu", "cores", "memory_gb", "python", "date", "commit"), "?"),
+    "uncommitted_changes": False,
+}
 
 
 class Timed:
@@ -103,10 +115,7 @@ def scores(**der_of_side):
 def targets(tmp_path, **der_of_side):
     sides = {side: Timed(1, 1) for side in der_of_side}
     result = {
-        "machine": {
-            **dict.fromkeys(("cpu", "cores", "memory_gb", "python", "date", "commit"), "?"),
-            "uncommitted_changes": False,
-        },
+        "machine": MACHINE,
         "conversations": {"seed_1": {"seed": 1, "speakers": 2, "minutes": 3}},
         **diarization(sides, ["seed_1"], 1, tmp_path),
         "accuracy": scores(**der_of_side),
@@ -120,3 +129,37 @@ def test_the_worker_must_be_better_than_each_peer(tmp_path):
     assert targets(tmp_path / "b", worker=3.1, funasr=6.1, senko=3.0) == [
         *("MISSED", "MISSED", "reached")
     ]
+    assert targets(tmp_path / "c", worker=2.0) == ["reached"]  # the count of speakers
+
+
+def started(seconds):
+    return Finished([], seconds, 2.0, 3.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("funasr_s", "verdict"), [([9, 6.0, 12.0], "reached"), ([9, 5, 5], "MISSED")]
+)
+def test_starts_are_compared_but_for_the_first(funasr_s, verdict):
+    seconds = {"worker": [9, 2.0, 3.0], "funasr": funasr_s}
+    starts = {side: map(started, own).__next__ for side, own in seconds.items()}
+    result = startup(starts, 2)
+    assert result["seconds"]["worker"] == {"median": 2.5, "min": 2.0, "max": 3.0}
+    assert table.startup({"machine": MACHINE, **result}).endswith(verdict)
+
+
+def test_without_a_peer_the_worker_starts_alone():
+    result = startup({"worker": lambda: started(2.0)}, 1)
+    assert "1/3" not in table.startup({"machine": MACHINE, **result})
+
+
+def test_the_versions_of_the_chosen_peers_alone_are_asked_for(monkeypatch):
+    monkeypatch.setattr(machine, "describe", lambda *_, peer: list(peer))
+    options = argparse.Namespace(volume=Path(), project="demo", peers=[])
+    assert lineup.describe(options) == []
+    options.peers = ["funasr"]
+    found = lineup.describe(options)
+    assert "funasr" in found
+    assert not {"senko", "silero-vad", "hdbscan"} & set(found)
+    options.peers = [*lineup.PEERS]
+    both = lineup.describe(options)
+    assert len(set(both)) == len(both)

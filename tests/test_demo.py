@@ -15,6 +15,8 @@ from volume_bootstrap.layout import Volume
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = "volume://samples/sample.wav"
 START = {"url": SAMPLE, "id": "call 7/a", "duration": 12}
+BOTH = {"url": SAMPLE, "duration": 21.5}
+ANN = {"name": "Ann Lee", "audio": {"url": SAMPLE, "offset": 21.8, "duration": 6.1}}
 
 
 def demo(volume: Volume, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -58,6 +60,8 @@ def written(folder: Path) -> list[str]:
         ({"task": "diarization", "audio": START}, "call_7_a", "█", "New Jersey"),
         ({"task": "asr", "audio": START}, "call_7_a", " -", "SPEAKER_"),
         ({"audio": START, "timestamps": "none"}, "call_7_a", "█", "  SPEAKER_00  "),
+        ({"audio": BOTH, "speakers": [ANN]}, "sample", "  Ann Lee  ", "SPEAKER_00"),
+        ({"task": "diarization", "audio": BOTH, "speakers": [ANN]}, "sample", "Ann Lee   ", "_00"),
         ({"task": "asr", "audio": SAMPLE, "timestamps": "none"}, "sample", "New Jersey", "SPEAKER"),
     ],
 )

@@ -1,7 +1,8 @@
 """Jobs that name voices: real models, the two people of the sample, and a president."""
 
+import itertools
 import tempfile
-from pathlib import Path
+import time
 
 import numpy as np
 import pytest
@@ -125,13 +126,36 @@ def test_a_voice_that_cannot_be_known_is_an_error_of_the_job(service, voice, exp
         assert words in reply["error"]
 
 
-def test_a_job_may_be_cancelled_while_it_enrols(service):
+def test_a_bad_voice_is_told_while_the_next_ones_are_read(service, server):
+    def wait_for_the_next(stage: str, _: float) -> None:
+        while stage == "enrollment" and not server.count("/silent"):
+            assert time.monotonic() < deadline, "the next voice is not read ahead"
+            time.sleep(0.02)
+
+    deadline = time.monotonic() + 30
+    silence = {"name": "Bob", "audio": wav(np.zeros(16_000 * 4))}
+    slow = {"name": "Cem", "audio": server.url("/silent")}
+    job = {"task": "diarization", "audio": STRETCH, "speakers": [silence, ANN, slow]}
+    reply = service.answer(job, JobControl(wait_for_the_next))
+    assert reply["error"].startswith("INVALID_INPUT: speakers: 'Bob': its audio holds 0.0 s")
+
+
+ENROLLING = ("decode", "enrollment", "vad", "overlap", "embedding", "clustering")
+
+
+@pytest.mark.parametrize("last", ENROLLING[1:])
+def test_a_job_may_be_cancelled_while_it_enrols(service, last):
     def cancel_at(stage: str, _: float) -> None:
         stages.append(stage)
-        control.cancel()
+        if stage == last:
+            control.cancel()
 
     stages: list[str] = []
     control = JobControl(cancel_at)
     job = {"task": "diarization", "audio": STRETCH, "speakers": [ANN]}
-    assert service.answer(job, control)["error"].startswith("CANCELLED")
-    assert Path(tempfile.gettempdir()).is_dir()
+    assert service.answer(job, control)["error"].startswith("CANCELLED: The job was cancelled")
+    # Of the voice alone: the recording is not even decoded.
+    assert [stage for stage, _ in itertools.groupby(stages)] == [
+        *ENROLLING[: ENROLLING.index(last) + 1]
+    ]
+    assert stages.count(last) == 1

@@ -64,6 +64,18 @@ def test_tiers_have_the_names_of_known_voices(tmp_path):
     assert spoken == 'J. "Jack" K.'
 
 
+def test_no_two_tiers_have_one_name(tmp_path):
+    names = {0: "Ann", 1: "Ann words", 2: "Ann words 2"}
+    said = [timed("Hi.", 1.0 + speaker, 2.0 + speaker, speaker) for speaker in names]
+    turns = [Turn(u.start, u.end, speaker) for speaker, u in enumerate(said)]
+    grid = parse_textgrid(rendered("textgrid", Document("call", 9.0, turns, said, names)), tmp_path)
+    assert grid.tierNames == (
+        *("Ann", "Ann utterances", "Ann words"),
+        *("Ann words 2", "Ann words utterances", "Ann words words"),
+        *("Ann words 2 2", "Ann words 2 utterances", "Ann words 2 words"),
+    )
+
+
 def test_textgrid_without_speakers_has_plain_tiers(tmp_path):
     grid = parse_textgrid(rendered("textgrid", document(timed("one two", 1, 2))), tmp_path)
     assert grid.tierNames == ("utterances", "words")

@@ -120,8 +120,7 @@ def _tiled(
     latest = _whole_rows(len(frames) - tile)
     tile_starts = np.append(np.arange(0, latest, tile), latest)
     tiles = frames[tile_starts[:, np.newaxis] + np.arange(tile)]
-    # Rows of each window; of an odd frame at the end there is none.
-    firsts = np.minimum(starts - first, _whole_rows(len(frames) - length)) // ROW_FRAMES
+    firsts = (starts - first) // ROW_FRAMES
     rows = firsts[:, np.newaxis] + np.arange(length // ROW_FRAMES)
     owner = np.searchsorted(tile_starts, rows * ROW_FRAMES, side="right") - 1
     return tiles, rows + owner * (tile // ROW_FRAMES) - tile_starts[owner] // ROW_FRAMES
