@@ -107,6 +107,21 @@ def test_the_first_word_of_a_sentence_goes_with_it():
     assert told(words_of("Are you there? Yes I am."), turns) == "Are you there? / Yes I am."
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes, I know. / So I did not hear",
+        "Yes, I know. So I / did not.",  # as many as those that follow
+        "Yes, I know. So I / did not. Then we left.",
+        "Yes, I know, so I / did not hear",  # not the first ones
+    ],
+)
+def test_the_first_words_of_a_sentence_that_two_turns_share_go_with_it(text):
+    """A begins to speak while B still does; the words begin a little before A's turn."""
+    turns = [Turn(0.0, 1.5, B), Turn(0.92, 5.0, A)]
+    assert told(words_of(text.replace(" /", "")), turns) == text
+
+
 def test_the_first_word_of_all_begins_a_sentence():
     turns = [Turn(0.0, 0.3, A), Turn(0.3, 3.0, B)]
     assert told(words_of("Yes I am."), turns) == "Yes I am."

@@ -30,9 +30,9 @@ def assign(words: Sequence[Word], turns: Sequence[Turn]) -> list[Word]:
        speaker of the word before it, else of the next word that is not in doubt.
     4. One word alone between two of another speaker belongs to that speaker, unless it is a
        sentence of its own (``"Yeah."``) or there is a pause before or after it.
-    5. Where a change of speaker cuts the last or the first word off a sentence, that word goes
-       with its sentence: ``Are you / there? Yes.`` -> ``Are you there? / Yes.``; not if a pause
-       marks the change.
+    5. Where a change of speaker cuts the last word or the first words off a sentence, they go with
+       their sentence: ``Are you / there? Yes.`` -> ``Are you there? / Yes.``; not if a pause marks
+       the change, nor where the first words are as many as those that follow.
 
     The last two rules are for times that are a little off: those of words come from attention or
     alignment, those of turns from windows of more than a second. No word goes to a turn that
@@ -151,9 +151,16 @@ def _follow_punctuation(words: Sequence[Word], columns: list[int], distance: Flo
             if has_more and distance[i, before] <= COLLAR_S:
                 columns[i] = before
         elif i + 1 < len(words) and columns[i + 1] == after:
-            is_first = i == 1 or ends[i - 2]
-            if is_first and distance[i - 1, after] <= COLLAR_S:
-                columns[i - 1] = after
+            first = i - 1
+            while first and columns[first - 1] == before and not ends[first - 1]:
+                first -= 1
+            rest = i  # the last word of this sentence that the other speaker said
+            while rest + 1 < len(words) and columns[rest + 1] == after and not ends[rest]:
+                rest += 1
+            is_start = not first or ends[first - 1]
+            is_near = bool((distance[first:i, after] <= COLLAR_S).all())
+            if is_start and is_near and i - first < rest + 1 - i:
+                columns[first:i] = [after] * (i - first)
 
 
 class _Ends:
