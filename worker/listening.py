@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +108,9 @@ class Listener:
         diarization, _ = self(recording, options)
         speech_s = sum(turn.duration for turn in diarization.turns)
         if speech_s < MIN_ENROLLED_S:
+            rounded = floor(speech_s * 100) / 100  # never up to what is needed
             raise InvalidInputError(
-                f"speakers: {quote_name(name)}: its audio holds {speech_s:.1f} s of speech; at "
+                f"speakers: {quote_name(name)}: its audio holds {rounded:g} s of speech; at "
                 f"least {MIN_ENROLLED_S:g} s are needed to know a voice by. Send a longer "
                 "recording of this voice alone."
             )
