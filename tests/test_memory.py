@@ -183,7 +183,7 @@ def test_a_lost_device_asks_for_another_worker(make_settings, monkeypatch):
     ("project", "stage", "left_bytes", "fields"),
     [
         ("demo", "vad", 2_000_000, {"task": "diarization"}),
-        ("demo", "embedding", 2_000_000, {"task": "diarization", "diarization": {"window_s": 3}}),
+        ("demo", "embedding", 500_000, {"task": "diarization", "diarization": {"window_s": 3}}),
         ("demo", "asr", 2_000_000, {"task": "asr"}),
         ("demo-funasr", "asr", 8_000_000, {"task": "asr"}),
     ],
