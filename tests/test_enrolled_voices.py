@@ -106,7 +106,10 @@ def test_the_first_recording_of_a_list_tells_the_time_of_enrollment(service):
 @pytest.mark.parametrize(
     ("voice", "expected"),
     [
-        ({"audio": wav(np.zeros(16_000 * 9))}, ["INVALID_INPUT", "holds 0 s of speech", "at least"]),
+        (
+            {"audio": wav(np.zeros(16_000 * 9))},
+            ["INVALID_INPUT", "holds 0 s of speech", "at least"],
+        ),
         ({"audio": {"url": SAMPLE, "offset": 22, "duration": 1}}, ["INVALID_INPUT", "of speech"]),
         ({"audio": "volume://none.wav"}, ["FETCH_FAILED", "not found"]),
         ({"audio": "http://10.0.0.1/x.wav"}, ["FORBIDDEN_URL"]),
