@@ -14,9 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-from worker import fitness, heartbeat, workspace
-from worker.activation import activate, choose_project
-from worker.errors import StartupError, WorkerError
+from worker import fitness, startup
+from worker.errors import StartupError
 from worker.settings import Settings
 from worker.telemetry import set_up_logging
 
@@ -47,25 +46,16 @@ def prepare() -> dict[str, Any]:
         os.environ.setdefault(name, value)
     settings = Settings.from_environment(os.environ)
     set_up_logging(settings.log_level)
-    volume = settings.layout
-    project = choose_project(volume, settings.project)
-    generation = activate(volume, project)
-    heartbeat.start(volume, generation.id)
-    workspace.clear()
+    project, generation = startup.open_volume(settings)
 
     with ThreadPoolExecutor(1) as importer:
         sdk = importer.submit(import_sdk)
-        try:
-            # Imported only now: it stands on the volume's packages.
-            from worker.runpod_app import make_config, start_service
-
-            service = start_service(settings, project)
-        except ImportError as error:
-            raise fitness.not_importable(error, settings, project) from error
-        except WorkerError as error:
-            raise StartupError(error.reply) from error
+        service = startup.start(settings, project)
         sdk.result()
     fitness.Fitness(settings, project, generation, service.rehearse).register()
+
+    from worker.runpod_app import make_config
+
     return make_config(service, settings)
 
 

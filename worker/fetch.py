@@ -1,6 +1,7 @@
 """A job's source -> a local file. Downloads are private; files on the volume stay in place."""
 
 import base64
+import os
 import re
 import stat
 import uuid
@@ -45,7 +46,9 @@ def fetch(
     source
         An ``https://`` or ``http://`` URL, ``volume://`` and a path under the
         volume or ``s3://`` with a bucket and a key (both taken literally,
-        nothing is percent-decoded), or a ``data:`` URI with base64.
+        nothing is percent-decoded), or a ``data:`` URI with base64; where
+        ``settings.local_files`` is true, ``file://`` and an absolute path,
+        taken literally, too.
     folder
         Where a download or a decoded URI goes; the caller deletes it. Nothing
         is left in it after an error.
@@ -59,8 +62,8 @@ def fetch(
     Returns
     -------
     Path
-        A file in `folder`, or the file on the volume itself: it must not be
-        changed or deleted.
+        A file in `folder`, or the file on the volume or machine itself: it
+        must not be changed or deleted.
 
     Raises
     ------
@@ -80,6 +83,8 @@ def fetch(
     match scheme.lower():
         case "volume" if rest.startswith("//"):
             return _locate(source, rest.removeprefix("//"), settings.volume, max_bytes)
+        case "file" if settings.local_files and rest.startswith("//"):
+            return _of_this_machine(source, Path(rest.removeprefix("//")), max_bytes)
         case "http" | "https" | "data" | "s3" as kind:
             target = folder / uuid.uuid4().hex
             with ExitStack() as on_failure:
@@ -121,12 +126,28 @@ def _locate(source: str, path: str, volume: Path, max_bytes: int) -> Path:
             f"{shown} was not found on the volume, or cannot be read. Check the path: it is "
             "relative to the top of the volume and is taken as it is written."
         ) from error
+    _check_file(source, status, max_bytes)
+    return file
+
+
+def _of_this_machine(source: str, path: Path, max_bytes: int) -> Path:
+    """The regular file that a ``file://`` source names."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in it
+        raise FetchFailedError(f"{describe_source(source)} was not found: {error}.") from error
+    _check_file(source, status, max_bytes)
+    return path
+
+
+def _check_file(source: str, status: os.stat_result, max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise ForbiddenUrlError(f"{shown} is not a regular file. Name one audio file.")
+        raise ForbiddenUrlError(
+            f"{describe_source(source)} is not a regular file. Name one audio file."
+        )
     if status.st_size > max_bytes:
         raise too_large(source, max_bytes)
     _check_not_empty(source, status.st_size)
-    return file
 
 
 def _decode(source: str, rest: str, target: Path, max_bytes: int) -> None:

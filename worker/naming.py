@@ -26,7 +26,7 @@ def describe_source(source: str) -> str:
     scheme, _, rest = source.partition(":")
     if scheme.lower() == "data":
         return f"data:{shorten(re.split('[;,]', rest, maxsplit=1)[0], 40)};…"
-    if scheme.lower() == "volume":
+    if scheme.lower() in ("volume", "file"):
         return shorten(source, 200)
     try:
         parts = urlsplit(source)
@@ -44,7 +44,7 @@ def name_of(source: str) -> str:
     """Name of a recording for its files: that of the source's file, without its ending."""
     scheme, _, rest = source.partition(":")
     path = ""
-    if scheme.lower() in ("volume", "s3"):
+    if scheme.lower() in ("volume", "s3", "file"):
         path = rest
     elif scheme.lower() in ("http", "https"):
         path = unquote(rest.split("?")[0].split("#")[0].removeprefix("//").partition("/")[2])

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import partial
@@ -168,8 +169,10 @@ async def _has_ended(work: asyncio.Future[Reply], within_s: float) -> bool:
     return work.done()
 
 
-def start_service(settings: Settings, project: str) -> Service:
-    """Choose the device and load the default models.
+def start_service(
+    settings: Settings, project: str, tasks: Collection[str] | None = None
+) -> Service:
+    """Choose the device and load the default models of the tasks, as `Service.preload` does.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def start_service(settings: Settings, project: str) -> Service:
     precision = None if settings.precision == "auto" else settings.precision
     device = choose(settings.device, settings.num_threads, precision)
     service = Service(settings, ModelStore(settings.layout, project), device)
-    service.preload()
+    service.preload(tasks)
     return service
 
 

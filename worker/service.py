@@ -7,7 +7,7 @@ import importlib
 import logging
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -71,17 +71,22 @@ class Service:
         self._tally = Tally()
         self._faults = FaultWatch()
 
-    def preload(self) -> None:
-        """Load the models that the project names for it, and import what the first job would.
+    def preload(self, tasks: Collection[str] | None = None) -> None:
+        """Load the default models of tasks, and import what the first job would.
 
         They stay loaded as long as the worker runs. What is missing is only logged: the worker
         starts, each job says what to do, and a volume that is repaired meanwhile serves the next
         one.
+
+        Parameters
+        ----------
+        tasks : such as ``asr``; None: those that the project names for it.
         """
         with ThreadPoolExecutor(3) as pool:
             imports = pool.map(_import_in_order, FIRST_JOB_IMPORTS)
             try:
-                for _ in pool.map(self._pin, self._planner.defaults().preloaded):
+                wanted = self._planner.defaults().preloaded if tasks is None else tasks
+                for _ in pool.map(self._pin, wanted):
                     pass
             except (ModelNotProvisionedError, OutOfMemoryError) as error:
                 logger.error("%s", error.reply)  # noqa: TRY400 - the message says all

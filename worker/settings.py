@@ -8,7 +8,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -23,6 +23,9 @@ class Settings(BaseModel):
     """What the worker is told by its environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    local_files: ClassVar[bool] = False
+    """Whether a job may name any file of this machine: no setting, for no endpoint may allow it."""
 
     volume: Path = Field(
         alias="SPEECH_VOLUME",
@@ -179,7 +182,7 @@ class Settings(BaseModel):
         return self.threads or len(os.sched_getaffinity(0))
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the settings; an empty variable counts as unset.
 
         Raises
@@ -203,6 +206,12 @@ class Settings(BaseModel):
             name, reason = str(first["loc"][0]), first["msg"].removeprefix("Value error, ")
             message = f"{name}={values.get(name)!r} is not allowed: {reason}."
             raise StartupError(message) from error
+
+
+class LocalSettings(Settings):
+    """What a run on one's own machine is told: its jobs name files as ``file://`` and a path."""
+
+    local_files = True
 
 
 def _platform_volume() -> Path:
