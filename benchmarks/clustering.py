@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import machine, process, table
 from benchmarks.output import RESULTS, write
-from benchmarks.sides import ENVIRONMENT, THREADS
+from benchmarks.sides import ENVIRONMENT, THREADS, add_worker_options
 from volume_bootstrap.layout import Volume
 
 SIZES = (2, 20, 200, 1_000, 1_999, 2_001, 3_999, 4_001, 10_000, 48_000, 60_000)
@@ -90,9 +90,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clustering", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="holds voices/")
-    parser.add_argument("--volume", type=Path, default=Path("volume"), help="provisioned volume")
-    parser.add_argument("--project", default="demo", help="project on the volume")
-    parser.add_argument("--worker-python", default=".venv/bin/python", help="runs the worker")
+    add_worker_options(parser)
     parser.add_argument("--windows", type=int, nargs="+", default=SIZES, help="lengths")
     return parser.parse_args()
 

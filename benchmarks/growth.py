@@ -16,7 +16,7 @@ from benchmarks import machine, table
 from benchmarks.asr_audio import SAMPLE_RATE, repeat
 from benchmarks.output import RESULTS, write
 from benchmarks.run import find_recordings
-from benchmarks.sides import Worker, seconds
+from benchmarks.sides import Worker, add_worker_options, seconds
 from volume_bootstrap.layout import Volume
 
 Result = dict[str, Any]
@@ -107,9 +107,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="holds audio/dev_*")
-    parser.add_argument("--volume", type=Path, default=Path("volume"), help="provisioned volume")
-    parser.add_argument("--project", default="demo", help="project on the volume")
-    parser.add_argument("--worker-python", default=".venv/bin/python", help="runs the worker")
+    add_worker_options(parser)
     parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES, help="lengths")
     return parser.parse_args()
 

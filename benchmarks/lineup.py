@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.peers import FunAsr, Senko
-from benchmarks.sides import Side, Worker
+from benchmarks.sides import Side, Worker, add_worker_options
 from volume_bootstrap.layout import Volume
 
 FUNASR_SCRIPT = "peer_funasr_diarize.py"
@@ -30,9 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tools", type=Path, required=True, help=f"holds {FUNASR_SCRIPT} and {SENKO_SCRIPT}"
     )
-    parser.add_argument("--volume", type=Path, default=Path("volume"), help="provisioned volume")
-    parser.add_argument("--project", default="demo", help="project on the volume")
-    parser.add_argument("--worker-python", default=".venv/bin/python", help="runs the worker")
+    add_worker_options(parser)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=[*PEERS], metavar="PEER")
 
 

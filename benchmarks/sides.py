@@ -1,5 +1,6 @@
 """A side of the comparison, and the worker as one: measured in processes of its own."""
 
+import argparse
 import json
 import shutil
 from collections.abc import Sequence
@@ -25,6 +26,13 @@ Reply = dict[str, Any]
 
 AUDIO = "audio"
 """Folder of a volume of the worker's own; a job may not follow a link out of it."""
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command line say which worker is measured."""
+    parser.add_argument("--volume", type=Path, default=Path("volume"), help="provisioned volume")
+    parser.add_argument("--project", default="demo", help="project on the volume")
+    parser.add_argument("--worker-python", default=".venv/bin/python", help="runs the worker")
 
 
 @dataclass(frozen=True, slots=True)

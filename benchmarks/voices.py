@@ -22,7 +22,7 @@ import soundfile  # type: ignore[import-not-found]
 from benchmarks import machine, process
 from benchmarks.conversations import GENERATOR, Conversation
 from benchmarks.output import RESULTS, write
-from benchmarks.sides import Worker
+from benchmarks.sides import Worker, add_worker_options
 from volume_bootstrap.layout import Volume
 
 SEEDS = range(101, 113)
@@ -60,9 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.voices", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="holds voices/")
     parser.add_argument("--tools", type=Path, required=True, help=f"holds {GENERATOR}")
-    parser.add_argument("--volume", type=Path, default=Path("volume"), help="provisioned volume")
-    parser.add_argument("--project", default="demo", help="project on the volume")
-    parser.add_argument("--worker-python", default=".venv/bin/python", help="runs the worker")
+    add_worker_options(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[*SEEDS], help="of conversations")
     arguments = parser.parse_args()
     volume = Volume(arguments.volume)
