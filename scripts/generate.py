@@ -54,31 +54,28 @@ FILES += [
 ]
 
 
-def outdated(root: Path = ROOT) -> dict[Path, str]:
-    """Files that are not what they should be, and what they should hold."""
+def outdated(root: Path) -> dict[str, str]:
+    """Files of the repository that are not what they should be, and what they should hold."""
     found = {}
     for name, render in FILES:
         path = root / name
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         if (wanted := render(text)) != text or not path.exists():
-            found[path] = wanted
+            found[name] = wanted
     return found
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], root: Path = ROOT) -> None:
     """Write what is out of date, or with ``--check`` name it."""
     if arguments not in ([], ["--check"]):
         sys.exit(f"{' '.join(arguments)} is not allowed; the one option is --check.")
-    stale = outdated()
-    if arguments:
-        if stale:
-            names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
-            sys.exit(f"Out of date: {names}. Make them anew with: make generate")
-        return
-    for path, text in stale.items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        print(f"written: {path.relative_to(ROOT)}")
+    stale = outdated(root)
+    if stale and arguments:
+        sys.exit(f"Out of date: {', '.join(stale)}. Make them anew with: make generate")
+    for name, text in stale.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+        print(f"written: {name}")
 
 
 if __name__ == "__main__":
