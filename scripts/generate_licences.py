@@ -5,6 +5,7 @@ of vendored files from the text beside them; the rest is written down in licence
 """
 
 import importlib.metadata
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -149,7 +150,7 @@ def _models() -> Iterator[str]:
 
 def _pins(known: dict[str, str]) -> Iterable[str]:
     if odd := known.keys() ^ set(pins()):
-        raise SystemExit(
+        sys.exit(
             "scripts/licences.toml: [packages] names each package that a project pins and no "
             f"other; it lacks, or has in vain: {', '.join(sorted(odd))}. Read the licence of that "
             "version from its metadata."

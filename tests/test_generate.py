@@ -178,5 +178,5 @@ def test_the_hub_builds_the_baked_image():
 def test_a_changed_dockerfile_is_told(tmp_path, monkeypatch):
     (tmp_path / "Dockerfile.serverless").write_text("# It.\n\nFROM x AS worker\n")
     monkeypatch.setattr(generate_hub, "ROOT", tmp_path)
-    with pytest.raises(ValueError, match="'FROM worker AS volume'"):
+    with pytest.raises(SystemExit, match="needs one 'FROM worker AS volume'"):
         generate_hub.dockerfile()

@@ -93,13 +93,18 @@ def test_the_baked_volume_is_the_filled_one():
     assert f"{target}/.cache" in commands(FILLED)[-1], "uv's cache is a second copy of all packages"
 
 
+def sent_of(root: Path) -> set[str]:
+    """Files of a folder that go to an engine, as Docker's own client for Python chooses them."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    ignored = [line for line in lines if line and not line.startswith("#")]
+    return {path for path in exclude_paths(str(root), ignored, "/") if (root / path).is_file()}
+
+
 def test_what_is_copied_is_tracked_and_sent_and_nothing_else_is():
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], check=True, cwd=ROOT, capture_output=True, text=True
     ).stdout.split("\0")[:-1]
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
-    ignored = [line for line in lines if line and not line.startswith("#")]
-    sent = {path for path in exclude_paths(str(ROOT), ignored, "/") if (ROOT / path).is_file()}
+    sent = sent_of(ROOT)
     asked = [s for stage in (WORKER, FILLED) for sources, _ in stage.copies() for s in sources]
     wanted = {
         source: {f for f in tracked if f == source or f.startswith(f"{source.rstrip('/')}/")}
@@ -108,6 +113,19 @@ def test_what_is_copied_is_tracked_and_sent_and_nothing_else_is():
     assert not [source for source, files in wanted.items() if not files]
     assert set().union(*wanted.values()) == sent & set(tracked) - {".dockerignore"}
     assert not [path for path in sent if "__pycache__" in path]
+
+
+def test_what_lies_about_is_not_sent(tmp_path):
+    wanted = {"handler.py", "worker/job.py", "worker/report/assets/main.js", "projects/demo/a.yaml"}
+    about = {
+        ".env", ".git/config", "worker/.env", "worker/__pycache__/job.cpython-311.pyc", "a.pyc",
+        "volume/models/x", "tests/data/voice.wav", "tests/data/sample.rttm", "README.md",
+        "projects/demo/.cache/token", ".venv/bin/python",
+    }  # fmt: skip
+    for name in wanted | about:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert sent_of(tmp_path) == wanted
 
 
 def test_of_the_provisioner_the_worker_has_what_it_imports():
