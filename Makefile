@@ -70,7 +70,8 @@ image: ## build the image of the worker alone, with docker: IMAGE=name
 
 image-baked: ## build it with packages and models inside: PROJECT=demo VARIANT=
 	docker build -f Dockerfile.serverless --target baked --build-arg PROJECT=$(PROJECT) \
-		--build-arg VARIANT=$(VARIANT) -t $(IMAGE):$(PROJECT) .
+		--build-arg VARIANT=$(VARIANT) $(if $(filter cpu,$(VARIANT)),--build-arg CUDA=) \
+		-t $(IMAGE):$(PROJECT) .
 
 faults: volume ## kill, starve and mislead the provisioner and the worker; prints what became of it
 	$(BIN)/python -m tests.faults

@@ -20,10 +20,10 @@ from worker.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 
 FLAVOUR = "cpu3c"
-"""The CPU machines that most of RunPod's data centres have."""
+"""Machines that more of RunPod's data centres have than the newer cpu5c."""
 DISK_GB = 10
-"""The smallest of those machines has no more. Two audio files of SPEECH_MAX_AUDIO_MB, and hours of
-what they decode to, go into it."""
+"""What a CPU worker has by default. Two audio files of SPEECH_MAX_AUDIO_MB, and hours of what they
+decode to, go into it."""
 TEST_TIMEOUT_MS = 300_000
 """Of one test, the start of its worker included."""
 

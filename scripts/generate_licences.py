@@ -26,10 +26,10 @@ This project is under Apache-2.0 (LICENSE). What follows was made by others. Mad
 """
 MODELS = """\
 A volume, and an image of the target `baked`, holds the models of its project. Apache-2.0 and MIT
-let you hand them on, with their texts. Version 1.0 of the FunASR Model Open Source License asks
-for a permission (free, funasr@list.alibaba-inc.com) to upload its models to another platform for
-download, so ask before you publish an image with them, and read the cards of those that name no
-licence.
+let you hand them on, with their texts (below, and in LICENSE). Version 1.0 of the FunASR Model
+Open Source License asks for a permission (free, funasr@list.alibaba-inc.com) to upload its models
+to another platform for download, so ask before you publish an image with them, and read the cards
+of those that name no licence.
 """
 PACKAGES = """\
 Packages on a volume, or in an image of the target `baked`, come from the package index and keep
@@ -72,7 +72,7 @@ def licences() -> str:
             *(_vendored(path) for path in vendored()),
             _heading("Models"),
             MODELS,
-            *_models(),
+            *_models(notes["notices"]),
             "",
             _heading("Packages"),
             PACKAGES,
@@ -141,11 +141,12 @@ def _vendored(path: Path) -> str:
     return "\n".join([stem, *files, "", path.read_text(encoding="utf-8").strip(), ""])
 
 
-def _models() -> Iterator[str]:
+def _models(notices: dict[str, str]) -> Iterator[str]:
     for name in known_projects():
         yield f"Project {name}:"
         for model in read_project(name, PYTHON).models:
-            yield f"  {model.alias}: {model.id}, {model.licence}"
+            words = [model.id, model.licence, notices.get(model.alias)]
+            yield f"  {model.alias}: {', '.join(word for word in words if word)}"
 
 
 def _pins(known: dict[str, str]) -> Iterable[str]:

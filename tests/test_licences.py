@@ -51,7 +51,9 @@ def test_each_model_is_named_with_its_licence(project):
     models = read_project(project, "3.11").models
     assert models
     for model in models:
-        assert f"  {model.alias}: {model.id}, {model.licence}\n" in section
+        (line,) = re.findall(rf"^  {re.escape(model.alias)}: (.+)$", section, re.MULTILINE)
+        assert line.startswith(f"{model.id}, {model.licence}")
+        assert (", Copyright (c) " in line) == (model.licence == "MIT")
 
 
 def test_what_the_image_of_the_hub_holds_may_be_handed_on():
