@@ -50,17 +50,23 @@ def copies(tmp_path) -> Path:
 @pytest.mark.parametrize("name", [name for name, _ in generate.FILES])
 def test_what_is_out_of_date_is_named_and_made_anew(copies, name):
     whole = (copies / name).read_text()
-    damaged = whole.replace("MIT" if name == "THIRD_PARTY_LICENSES" else "SPEECH_LOG_LEVEL", "X")
-    if damaged == whole:
-        (copies / name).unlink()
-    else:
-        (copies / name).write_text(damaged)
+    mark = "made by make generate -->\n"
+    (copies / name).write_text(whole.replace(mark, f"{mark}X", 1) if mark in whole else f"{whole}X")
     with pytest.raises(SystemExit) as told:
         generate.main(["--check"], copies)
     assert told.value.code == f"Out of date: {name}. Make them anew with: make generate"
     generate.main([], copies)
     assert (copies / name).read_text() == whole
     generate.main(["--check"], copies)
+
+
+def test_what_is_not_there_is_made(copies):
+    whole = (copies / ".runpod" / "hub.json").read_text()
+    (copies / ".runpod" / "hub.json").unlink()
+    with pytest.raises(SystemExit, match=r"Out of date: \.runpod/hub\.json\."):
+        generate.main(["--check"], copies)
+    generate.main([], copies)
+    assert (copies / ".runpod" / "hub.json").read_text() == whole
 
 
 @pytest.mark.parametrize(
