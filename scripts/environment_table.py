@@ -1,4 +1,4 @@
-"""Print the README's table of environment variables, made from `Settings`."""
+"""The README's table of environment variables, made from `Settings`."""
 
 from worker.settings import Settings
 
@@ -11,7 +11,3 @@ def table() -> str:
         shown = f"`{default}`" if isinstance(default, str | int | float) else ""
         rows.append(f"| `{field.alias}` | {shown} | {field.description} |")
     return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    print(table())

@@ -30,8 +30,10 @@ class WorkerProcess:
     platform : where it takes its jobs.
     folder : for its log and its temporary files.
     volume : the provisioned volume.
-    program : what Python runs instead, in the root of the repository: ``"-m", "tests.name"``.
+    program : what Python runs instead, in `home`: ``"-m", "tests.name"``.
     prefix : words before the command, of a program that becomes what they are followed by.
+    python : the interpreter; by default that of the tests.
+    home : the folder that it runs in, where ``handler.py`` lies.
     variables : more of its environment.
     """
 
@@ -42,6 +44,8 @@ class WorkerProcess:
         volume: Path,
         *program: str,
         prefix: Sequence[str] = (),
+        python: Path = Path(sys.executable),
+        home: Path = ROOT,
         **variables: str,
     ) -> None:
         self._platform = platform
@@ -53,8 +57,8 @@ class WorkerProcess:
         self.log_file = own / "log"
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [*prefix, sys.executable, *(program or ("handler.py",))],
-                cwd=ROOT,
+                [*prefix, str(python), *(program or ("handler.py",))],
+                cwd=home,
                 env=self._environment(volume) | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
