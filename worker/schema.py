@@ -1,7 +1,7 @@
 """The job request: pydantic at the edge, one clear sentence for each mistake."""
 
 import difflib
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -179,16 +179,16 @@ class JobRequest(Strict):
     formats: list[Format] = Field(
         ["json"],
         min_length=1,
-        max_length=6,
+        max_length=len(get_args(Format)),
         description="files that come back inline under `files`; JSON is the reply itself",
     )
     vad: VadRequest = Field(
-        VadRequest(),
+        default_factory=VadRequest,
         description="how speech is found; with `diarization.overlap` it does not decide alone who "
         "speaks when (below)",
     )
     diarization: DiarizationRequest = Field(
-        DiarizationRequest(), description="how speakers are found"
+        default_factory=DiarizationRequest, description="how speakers are found"
     )
     output: Place | None = Field(
         None,

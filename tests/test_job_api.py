@@ -1,0 +1,136 @@
+"""docs/job-api.md and docs/job.schema.json are what the worker takes."""
+
+import json
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+from jsonschema import Draft202012Validator
+
+from scripts import generate_job_api
+from scripts.generate_job_api import GENERATED, JOB_API, JOB_SCHEMA, ROOT, errors
+from worker.errors import InvalidInputError
+from worker.schema import JobRequest, S3Config, parse, parse_s3_config
+
+SCHEMA = json.loads(JOB_SCHEMA.read_text())
+VALIDATOR = Draft202012Validator(SCHEMA)
+KEYS = {"accessId": "a", "accessSecret": "s", "endpointUrl": "https://example.com"}
+VALUES = [0.5] * 192
+
+
+@pytest.mark.parametrize(("path", "render"), GENERATED, ids=lambda each: getattr(each, "name", ""))
+def test_what_is_generated_is_up_to_date(path, render):
+    assert path.read_text() == render(), "run: python -m scripts.generate_job_api"
+
+
+def test_what_is_out_of_date_is_named_and_not_written(tmp_path, monkeypatch, capsys):
+    copy = tmp_path / "job-api.md"
+    stale = JOB_API.read_text().replace("| `stream` | bool |", "| `stream` | string |")
+    copy.write_text(stale)
+    monkeypatch.setattr(generate_job_api, "ROOT", tmp_path)
+    monkeypatch.setattr(
+        generate_job_api, "GENERATED", [(copy, generate_job_api.render_job_api), GENERATED[1]]
+    )
+    monkeypatch.setattr(sys, "argv", ["generate_job_api", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        generate_job_api.main()
+    assert ended.value.code == 1
+    assert "job-api.md is out of date" in capsys.readouterr().out
+    assert copy.read_text() == stale
+    monkeypatch.setattr(sys, "argv", ["generate_job_api"])
+    generate_job_api.main()
+    assert copy.read_text() == JOB_API.read_text()
+
+
+def test_a_mark_that_is_missing_is_told(tmp_path, monkeypatch):
+    copy = tmp_path / "job-api.md"
+    copy.write_text(JOB_API.read_text().replace("<!-- generated: errors", "<!-- errors"))
+    monkeypatch.setattr(generate_job_api, "JOB_API", copy)
+    with pytest.raises(ValueError, match=r"job-api\.md marks"):
+        generate_job_api.render_job_api()
+
+
+def test_the_command_checks():
+    command = [sys.executable, "-m", "scripts.generate_job_api", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_every_field_and_code_is_in_the_document():
+    text = JOB_API.read_text()
+    for model in (JobRequest, S3Config):
+        for name, field in model.model_fields.items():
+            assert f"\n| `{field.alias or name}` | " in text
+            assert field.description
+    for error in errors():
+        assert f"\n| `{error.code}` | {error.when} | {error.remedy} |\n" in text
+
+
+def test_the_schema_is_one():
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "job_input",
+    [
+        {"audio": "volume://a.wav"},
+        {"audio": ["volume://a.wav", {"url": "s3://b/c", "id": "c", "offset": 1, "duration": 2.5}]},
+        {"audio": {"url": "https://example.com/a"}, "task": "asr", "hotwords": ["x"], "itn": False},
+        {
+            "audio": "x",
+            "speakers": [{"name": "A", "audio": "x"}, {"name": "B", "embedding": VALUES}],
+        },
+        {"audio": "x", "speakers": [{"name": "A", "embedding": {"model": "m", "values": VALUES}}]},
+        {"audio": "x", "speakers": [{"name": "A", "audio": {"url": "x"}, "embedding": None}]},
+        {"audio": "x", "vad": {"max_segment_s": 5}, "diarization": {"overlap": False}},
+        {"audio": "x", "formats": ["json", "textgrid"], "output": "s3://bucket/p/", "timeout_s": 9},
+        {"audio": "x", "model": None, "timestamps": None, "num_speakers": None, "output": None},
+    ],
+)
+def test_what_the_worker_takes_the_schema_takes(job_input):
+    parse(job_input)
+    VALIDATOR.validate({"input": job_input})
+
+
+@pytest.mark.parametrize(
+    "job_input",
+    [
+        {},
+        {"audio": []},
+        {"audio": None},
+        {"audio": ["x"] * 65},
+        {"audio": ["x", 5]},
+        {"audio": {"url": ""}},
+        {"audio": {"url": "x", "ofset": 1}},
+        {"audio": {"url": "x", "duration": 0}},
+        {"audio": "x", "task": "sing"},
+        {"audio": "x", "num_speakers": 0},
+        {"audio": "x", "num_speakers": True},
+        {"audio": "x", "formats": ["docx"]},
+        {"audio": "x", "language": "English"},
+        {"audio": "x", "timeout_s": 0},
+        {"audio": "x", "vad": None},
+        {"audio": "x", "speakers": [{"audio": "x"}]},
+        {"audio": "x", "speakers": [{"name": "B", "embedding": VALUES[1:]}]},
+        {"audio": "x", "unknown": 1},
+        {"task": "health", "audio": "x"},
+    ],
+)
+def test_what_the_schema_refuses_the_worker_refuses(job_input):
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate({"input": job_input})
+    with pytest.raises(InvalidInputError):
+        parse(job_input)
+
+
+def test_the_rest_of_a_call():
+    call = {"input": {"task": "health"}, "webhook": "https://example.com"}
+    VALIDATOR.validate(call)
+    VALIDATOR.validate({**call, "s3Config": KEYS})
+    assert parse_s3_config(KEYS).access_id == "a"
+    for wrong in ({}, {**KEYS, "accessId": ""}, {**KEYS, "bucketName": "a b"}, {**KEYS, "x": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            VALIDATOR.validate({**call, "s3Config": wrong})
+        with pytest.raises(InvalidInputError):
+            parse_s3_config(wrong)
