@@ -1,7 +1,7 @@
 """Write what docs/job-api.md says of fields, formats and errors, and docs/job.schema.json.
 
-``python -m scripts.generate_job_api`` writes both; with ``--check`` it writes nothing, names what
-is out of date and exits with 1.
+``python -m scripts.generate_job_api`` writes both; with ``--check`` it writes nothing, names the
+first that is out of date and exits with 1.
 """
 
 import json
@@ -21,8 +21,6 @@ from worker.schema import DiarizationRequest, JobRequest, S3Config, VadRequest
 from worker.sources import AudioSource, EnrolledVoice, VoiceEmbedding
 
 ROOT = Path(__file__).resolve().parent.parent
-JOB_API = ROOT / "docs" / "job-api.md"
-JOB_SCHEMA = ROOT / "docs" / "job.schema.json"
 
 Schema = dict[str, Any]
 
@@ -36,7 +34,9 @@ HEADINGS = {
 """Objects inside a job, and the headings of docs/job-api.md that their tables stand below."""
 WORDS = {"boolean": "bool", "integer": "int"}
 MARKED = re.compile(
-    r"(?P<begin><!-- generated: (?P<name>\S+) [^\n]*-->\n).*?(?P<end><!-- end -->)", re.DOTALL
+    r"(?P<begin><!-- (?P<name>[\w-]+): made by make generate -->\n)"
+    r".*?(?P<end><!-- (?P=name): end -->)",
+    re.DOTALL,
 )
 
 
@@ -143,22 +143,21 @@ SECTIONS: dict[str, Callable[[], str]] = {
 """What stands between marks in docs/job-api.md, by the name in its mark."""
 
 
-def render_job_api() -> str:
-    """docs/job-api.md as it should be: the prose as it is, the tables anew.
+def fill(text: str) -> str:
+    """docs/job-api.md as it should be, given what it is: its prose, and the tables anew.
 
     Raises
     ------
     ValueError
         A section has no place in it, or there is one for a section that does not exist.
     """
-    text = JOB_API.read_text(encoding="utf-8")
     marked = [each["name"] for each in MARKED.finditer(text)]
     if sorted(marked) != sorted(SECTIONS):
-        raise ValueError(f"{JOB_API.name} marks {marked}; there are {list(SECTIONS)}")
+        raise ValueError(f"docs/job-api.md marks {marked}; there are {list(SECTIONS)}")
     return MARKED.sub(lambda m: f"{m['begin']}\n{SECTIONS[m['name']]()}\n\n{m['end']}", text)
 
 
-def render_job_schema() -> str:
+def job_schema() -> str:
     """docs/job.schema.json: what is posted to ``/run``, as JSON Schema 2020-12.
 
     It knows each field by itself; what fields say of each other, the worker alone checks.
@@ -199,27 +198,24 @@ def _without_titles(schema: Schema) -> Schema:
     return schema
 
 
-GENERATED: list[tuple[Path, Callable[[], str]]] = [
-    (JOB_API, render_job_api),
-    (JOB_SCHEMA, render_job_schema),
+FILES: list[tuple[str, Callable[[str], str]]] = [
+    ("docs/job-api.md", fill),
+    ("docs/job.schema.json", lambda _: job_schema()),
 ]
-"""Files, and what they should hold."""
+"""Each path and what is made of it, given what it holds now."""
 
 
-def main() -> None:
-    """Write the files, or say which are out of date."""
-    stale = [
-        (path, text)
-        for path, render in GENERATED
-        if (text := render()) != (path.read_text(encoding="utf-8") if path.exists() else None)
-    ]
-    if "--check" in sys.argv[1:]:
-        for path, _ in stale:
-            print(f"{path.relative_to(ROOT)} is out of date: python -m scripts.generate_job_api")
-        sys.exit(1 if stale else 0)
-    for path, text in stale:
-        path.write_text(text, encoding="utf-8")
+def main(arguments: list[str]) -> None:
+    """Write what is out of date, or with ``--check`` name it."""
+    for name, render in FILES:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if (wanted := render(text)) == text:
+            continue
+        if arguments == ["--check"]:
+            sys.exit(f"{name} is out of date; run: python -m scripts.generate_job_api")
+        path.write_text(wanted, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
