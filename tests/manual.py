@@ -122,7 +122,7 @@ def source_of(module: str) -> Path | None:
 
 @functools.cache
 def options_of(module: str, *subcommands: str) -> frozenset[str]:
-    """Options and commands of a program.
+    """Options and commands of a program; ``COMMAND`` is among them where it needs one.
 
     It is asked for its help, unless it is a benchmark or a fault: those import what this
     environment need not have, or begin to work; of them the source is read.
@@ -139,7 +139,7 @@ def options_of(module: str, *subcommands: str) -> frozenset[str]:
     )
     taken = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", done.stdout)
     named = re.findall(r"^[│ ] ([a-z][a-z-]*) {2,}\S", done.stdout, re.MULTILINE)
-    return frozenset([*taken, *named])
+    return frozenset([*taken, *named, *re.findall("COMMAND", done.stdout)])
 
 
 def _declared(folder: Path) -> Iterator[str]:

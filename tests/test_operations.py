@@ -12,7 +12,11 @@ from scripts.generate_job_api import errors
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 SOURCES = [ROOT / "handler.py", *sorted((ROOT / "worker").rglob("*.py"))]
-TREES = {path.relative_to(ROOT): ast.parse(path.read_text()) for path in SOURCES}
+TREES = {
+    path.relative_to(ROOT): ast.parse(path.read_text())
+    for path in SOURCES
+    if path.name != "__main__.py"  # a command line tells the one who gave it
+}
 PASSED_ON = {"error", "error.reply", "str(error)"}
 """What a job would be answered, told at start; the table of codes has it."""
 
