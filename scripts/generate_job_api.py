@@ -166,7 +166,7 @@ def job_schema() -> str:
     definitions: Schema = models["$defs"]
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A call of speech-worker",
+        "title": "Call",
         "description": "What is posted to /run or /runsync. The platform reads further fields "
         "beside input, such as webhook.",
         "type": "object",

@@ -127,7 +127,7 @@ FOREIGN_FIELDS = {"diarization": TEXT_FIELDS, "asr": SPEAKER_FIELDS, "transcript
 
 
 class JobRequest(Strict):
-    """``input`` of a job; `audio` is a list of one where the job names one."""
+    """``input`` of a job; once it is validated, `audio` is a list, also of one."""
 
     task: Task = Field(
         "transcript",
