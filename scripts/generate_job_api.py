@@ -67,7 +67,7 @@ def describe(schema: Schema) -> str:
             return ", or ".join(describe(c) for c in choices if c != {"type": "null"})
         case {"enum": values}:
             return ", ".join(f"`{value}`" for value in values)
-        case {"type": "array", "items": items}:
+        case {"type": "array", "items": items, "maxItems": _}:
             return f"list of {_count(schema)}{describe(items)}"
         case {"type": "string", "minLength": 1} if "maxLength" not in schema:
             return "string, not empty"

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import itertools
 import json
 import re
 import shlex
@@ -74,19 +75,24 @@ def lines(document: Path) -> Iterator[str]:
 
 
 def commands(document: Path) -> Iterator[list[str]]:
-    """Words of each simple command; redirections, joins and substitutions end one."""
+    """Words of each simple command of a document."""
     for line in lines(document):
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="();|&<>")
-        lexer.whitespace_split = True
-        lexer.commenters = "#"
-        words: list[str] = []
-        for word in [*lexer, ";"]:
-            if set(word) <= set("();|&<>"):
-                if words:
-                    yield words
-                words = []
-            elif words or "=" not in word:  # not what is set for the command
-                words.append(word)
+        yield from simple_commands(line)
+
+
+def simple_commands(line: str) -> Iterator[list[str]]:
+    """Words of each simple command of a line; redirections, joins and substitutions end one."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="();|&<>")
+    lexer.whitespace_split = True
+    lexer.commenters = "#"
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) <= set("();|&<>"):
+            if words:
+                yield words
+            words = []
+        elif words or "=" not in word:  # not what is set for the command
+            words.append(word)
 
 
 def bodies(document: Path) -> Iterator[str]:
@@ -152,3 +158,50 @@ def _declared(folder: Path) -> Iterator[str]:
 def parsed(body: str) -> object:
     """JSON, with what the shell puts in."""
     return whole(json.loads(re.sub(r"'?\$[A-Z]+'?", "x", body)))
+
+
+def check(words: list[str]) -> None:
+    """Whether a command of a document is one: program, module, options, files."""
+    shown = " ".join(words)
+    program, *rest = words
+    if program == "make":
+        targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        named = [word for word in rest if "=" not in word and word.isascii()]
+        assert set(named[:1]) <= set(targets), shown
+    elif program == "pip" and "-r" in rest:
+        assert (ROOT / rest[rest.index("-r") + 1]).is_file(), shown
+    elif program == "docker" and "-f" in rest:
+        check_image(rest, shown)
+    elif program.endswith("python") or program == "$B":
+        if rest[:1] == ["-m"]:
+            check_module(rest[1], rest[2:], shown)
+        elif rest:
+            assert (ROOT / rest[0]).is_file(), shown
+
+
+def check_module(module: str, rest: list[str], shown: str) -> None:
+    """Whether a module is there and takes these commands and options."""
+    if source_of(module) is None:
+        assert module in {"pytest", "venv"}, shown
+        return
+    subcommands: list[str] = []
+    takes = options_of(module) if "-" in shown.partition(module)[2] or rest else frozenset()
+    for word in rest:
+        if word.startswith("-"):
+            assert word.partition("=")[0] in takes, f"{word} in: {shown}"
+        elif word in takes:
+            subcommands.append(word)
+            takes = options_of(module, *subcommands)
+        elif "COMMAND" in takes:
+            assert set(word) & set(PLACEHOLDERS), f"{word} in: {shown}"
+
+
+def check_image(rest: list[str], shown: str) -> None:
+    """Whether a Dockerfile has the target and the arguments."""
+    dockerfile = (ROOT / rest[rest.index("-f") + 1]).read_text()
+    for option, wanted in itertools.pairwise(rest):
+        if option == "--target":
+            assert re.search(rf"^FROM .* AS {wanted}$", dockerfile, re.MULTILINE), shown
+        elif option == "--build-arg":
+            name = wanted.partition("=")[0]
+            assert re.search(rf"^ARG {name}\b", dockerfile, re.MULTILINE), shown

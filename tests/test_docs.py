@@ -3,7 +3,6 @@
 Addresses outside are only looked at, not called: tests run without a network.
 """
 
-import itertools
 import json
 import re
 import tomllib
@@ -16,17 +15,15 @@ from jsonschema import Draft202012Validator
 from scripts.environment_table import table
 from tests.manual import (
     DOCUMENTS,
-    PLACEHOLDERS,
     ROOT,
     anchors,
     blocks,
     bodies,
+    check,
     commands,
     links,
-    options_of,
     parsed,
     quoted,
-    source_of,
 )
 from worker import health
 from worker.schema import parse, parse_s3_config
@@ -105,51 +102,6 @@ def test_paths_that_are_quoted_exist(document):
 def test_commands_can_be_given(document):
     for words in commands(document):
         check(words)
-
-
-def check(words: list[str]) -> None:
-    """Whether a command of a document is one: program, module, options, files."""
-    shown = " ".join(words)
-    program, *rest = words
-    if program == "make":
-        targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        named = [word for word in rest if "=" not in word and word.isascii()]
-        assert set(named[:1]) <= set(targets), shown
-    elif program == "pip" and "-r" in rest:
-        assert (ROOT / rest[rest.index("-r") + 1]).is_file(), shown
-    elif program == "docker" and "-f" in rest:
-        check_image(rest, shown)
-    elif program.endswith("python") or program == "$B":
-        if rest[:1] == ["-m"]:
-            check_module(rest[1], rest[2:], shown)
-        elif rest:
-            assert (ROOT / rest[0]).is_file(), shown
-
-
-def check_module(module: str, rest: list[str], shown: str) -> None:
-    if source_of(module) is None:
-        assert module in {"pytest", "venv"}, shown
-        return
-    subcommands: list[str] = []
-    takes = options_of(module) if "-" in shown.partition(module)[2] or rest else frozenset()
-    for word in rest:
-        if word.startswith("-"):
-            assert word.partition("=")[0] in takes, f"{word} in: {shown}"
-        elif word in takes:
-            subcommands.append(word)
-            takes = options_of(module, *subcommands)
-        elif "COMMAND" in takes:
-            assert set(word) & set(PLACEHOLDERS), f"{word} in: {shown}"
-
-
-def check_image(rest: list[str], shown: str) -> None:
-    dockerfile = (ROOT / rest[rest.index("-f") + 1]).read_text()
-    for option, wanted in itertools.pairwise(rest):
-        if option == "--target":
-            assert re.search(rf"^FROM .* AS {wanted}$", dockerfile, re.MULTILINE), shown
-        elif option == "--build-arg":
-            name = wanted.partition("=")[0]
-            assert re.search(rf"^ARG {name}\b", dockerfile, re.MULTILINE), shown
 
 
 @per_document

@@ -59,14 +59,13 @@ def _as_list(audio: object) -> object:
     return [{"url": source} if isinstance(source, str) else source for source in listed]
 
 
+_SOME = Field(min_length=1, max_length=MAX_AUDIOS)
 Recordings = Annotated[
     list[AudioSource],
-    Field(min_length=1, max_length=MAX_AUDIOS),
+    _SOME,
     BeforeValidator(
         _as_list,
-        json_schema_input_type=str
-        | AudioSource
-        | Annotated[list[str | AudioSource], Field(min_length=1, max_length=MAX_AUDIOS)],
+        json_schema_input_type=str | AudioSource | Annotated[list[str | AudioSource], _SOME],
     ),
 ]
 
