@@ -69,11 +69,8 @@ def describe(schema: Schema) -> str:
             return ", ".join(f"`{value}`" for value in values)
         case {"type": "array", "items": items, "maxItems": _}:
             return f"list of {_count(schema)}{describe(items)}"
-        case {"type": "string", "minLength": 1} if "maxLength" not in schema:
-            return "string, not empty"
-        case {"type": "string"}:
-            length = _bounds(schema, "minLength", "maxLength")
-            return f"string of {length} characters" if length else "string"
+        case {"type": "string", "maxLength": _}:
+            return f"string of {_bounds(schema, 'minLength', 'maxLength')} characters"
         case {"type": kind, "exclusiveMinimum": low, "maximum": high}:
             return f"{WORDS.get(kind, kind)} above {low:,}, up to {high:,}"
         case {"type": kind}:

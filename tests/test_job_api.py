@@ -6,6 +6,8 @@ import sys
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from scripts.generate_job_api import FILES, ROOT, errors, fill
@@ -79,6 +81,31 @@ def test_what_the_worker_takes_the_schema_takes(job_input):
     VALIDATOR.validate({"input": job_input})
 
 
+VALUES_OF_ANY_FIELD = [
+    *(None, True, 0, 1, 2.5, -1, 101, 1e7, "", "x", "en", "word", "asr", "diarization"),
+    *("s3://b/", "s3://bucket/p/", [], ["json"], ["rttm", "json"], [""], {}, {"overlap": True}),
+    *({"max_segment_s": 5}, {"window_s": None}, {"url": "x", "id": None}, [{"url": "x"}, "y"]),
+    *([{"name": "A", "audio": "x"}], [{"name": "B", "embedding": VALUES}], "\ud800", "A\nB"),
+]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(JobRequest.model_fields)),
+        st.sampled_from(VALUES_OF_ANY_FIELD),
+        max_size=3,
+    )
+)
+@settings(max_examples=500, deadline=None)
+def test_the_schema_never_refuses_what_the_worker_takes(fields):
+    job_input = {"audio": "x", **fields}
+    try:
+        parse(job_input)
+    except InvalidInputError:
+        return
+    VALIDATOR.validate({"input": job_input})
+
+
 @pytest.mark.parametrize(
     "job_input",
     [
@@ -87,6 +114,8 @@ def test_what_the_worker_takes_the_schema_takes(job_input):
         {"audio": None},
         {"audio": ["x"] * 65},
         {"audio": ["x", 5]},
+        {"audio": ""},
+        {"audio": ["x", ""]},
         {"audio": {"url": ""}},
         {"audio": {"url": "x", "ofset": 1}},
         {"audio": {"url": "x", "duration": 0}},
@@ -100,6 +129,8 @@ def test_what_the_worker_takes_the_schema_takes(job_input):
         {"audio": "x", "speakers": [{"audio": "x"}]},
         {"audio": "x", "speakers": [{"name": "B", "embedding": VALUES[1:]}]},
         {"audio": "x", "unknown": 1},
+        {"audio": "x", "output": "https://example.com/"},
+        {"audio": "x", "output": "s3://bucket/no-slash"},
         {"task": "health", "audio": "x"},
     ],
 )

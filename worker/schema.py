@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -21,6 +22,7 @@ from worker.naming import quote
 from worker.sources import (
     MAX_SECONDS,
     MAX_VOICES,
+    Address,
     AudioSource,
     EnrolledVoice,
     Finite,
@@ -49,7 +51,11 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$")]
 Hotword = Annotated[Text, Field(min_length=1, max_length=100)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
 BucketName = Annotated[str, Field(pattern=f"^{places.BUCKET}$")]
-Place = Annotated[Text, AfterValidator(places.check)]
+Place = Annotated[
+    Text,
+    AfterValidator(places.check),
+    WithJsonSchema({"type": "string", "pattern": f"^{places.URL.pattern}$"}),
+]
 """``s3://bucket/prefix/``"""
 
 
@@ -59,13 +65,14 @@ def _as_list(audio: object) -> object:
     return [{"url": source} if isinstance(source, str) else source for source in listed]
 
 
+Source = Address | AudioSource
 _SOME = Field(min_length=1, max_length=MAX_AUDIOS)
 Recordings = Annotated[
     list[AudioSource],
     _SOME,
     BeforeValidator(
         _as_list,
-        json_schema_input_type=str | AudioSource | Annotated[list[str | AudioSource], _SOME],
+        json_schema_input_type=Source | Annotated[list[Source], _SOME],
     ),
 ]
 

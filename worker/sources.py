@@ -38,6 +38,7 @@ def _is_name(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_is_unicode)]
+Address = Annotated[Text, Field(min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_name)]
 Value = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
@@ -57,8 +58,7 @@ class Strict(BaseModel):
 class AudioSource(Strict):
     """Where the audio is, and which stretch of it is meant."""
 
-    url: Text = Field(
-        min_length=1,
+    url: Address = Field(
         description="`https://…`, `http://…`, `s3://bucket/key`, `volume://path/under/the/volume` "
         "or `data:audio/wav;base64,…`",
     )
@@ -117,7 +117,7 @@ class EnrolledVoice(Strict):
     name: Name = Field(description="who has the voice; stands in place of `SPEAKER_nn`")
     audio: Annotated[
         AudioSource | None,
-        BeforeValidator(_as_source, json_schema_input_type=str | AudioSource | None),
+        BeforeValidator(_as_source, json_schema_input_type=Address | AudioSource | None),
     ] = Field(None, description="speech of that one person; a string is its `url`")
     embedding: Annotated[
         VoiceEmbedding | None,
