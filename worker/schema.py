@@ -1,14 +1,16 @@
 """The job request: pydantic at the edge, one clear sentence for each mistake."""
 
 import difflib
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -20,6 +22,7 @@ from worker.naming import quote
 from worker.sources import (
     MAX_SECONDS,
     MAX_VOICES,
+    Address,
     AudioSource,
     EnrolledVoice,
     Finite,
@@ -44,29 +47,80 @@ MAX_GUESSED = 100
 Task = Literal["diarization", "asr", "transcript"]
 Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid"]
 Timestamps = Literal["none", "segment", "word"]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$", description="a code such as en, or auto")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$")]
 Hotword = Annotated[Text, Field(min_length=1, max_length=100)]
 SpeakerCount = Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
 BucketName = Annotated[str, Field(pattern=f"^{places.BUCKET}$")]
-Place = Annotated[Text, AfterValidator(places.check)]
+Place = Annotated[
+    Text,
+    AfterValidator(places.check),
+    WithJsonSchema({"type": "string", "pattern": f"^{places.URL.pattern}$"}),
+]
 """``s3://bucket/prefix/``"""
+
+
+def _as_list(audio: object) -> object:
+    """A job may name one recording or several, each by its address alone or by an object."""
+    listed = audio if isinstance(audio, list) else [audio]
+    return [{"url": source} if isinstance(source, str) else source for source in listed]
+
+
+Source = Address | AudioSource
+_SOME = Field(min_length=1, max_length=MAX_AUDIOS)
+Recordings = Annotated[
+    list[AudioSource],
+    _SOME,
+    BeforeValidator(
+        _as_list,
+        json_schema_input_type=Source | Annotated[list[Source], _SOME],
+    ),
+]
 
 
 class VadRequest(Strict):
     """What a job may set of the VAD; what it leaves out is the project's."""
 
-    max_end_silence_ms: int | None = Field(None, ge=0, le=10_000)
-    max_segment_s: Finite | None = Field(None, ge=1, le=600)
-    speech_noise_threshold: Finite | None = Field(None, ge=-1, le=1)
+    max_end_silence_ms: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="a pause of so many milliseconds ends a segment of speech",
+    )
+    max_segment_s: Finite | None = Field(
+        None, ge=1, le=600, description="a segment of speech that lasts longer is cut, in seconds"
+    )
+    speech_noise_threshold: Finite | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="how much more like speech than like noise a moment has to be; -1 takes "
+        "everything for speech",
+    )
 
 
 class DiarizationRequest(Strict):
     """What a job may set of the diarization; what it leaves out is the project's."""
 
-    window_s: Finite | None = Field(None, ge=1, le=3)
-    shift_s: Finite | None = Field(None, ge=0.25, le=3)
-    merge_threshold: Finite | None = Field(None, ge=0, le=1)
-    overlap: bool | None = Field(None, description="whether two may speak at once")
+    window_s: Finite | None = Field(
+        None, ge=1, le=3, description="length of the windows whose voices are compared, in seconds"
+    )
+    shift_s: Finite | None = Field(
+        None,
+        ge=0.25,
+        le=3,
+        description="from one window to the next, in seconds; at most `window_s`",
+    )
+    merge_threshold: Finite | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="voices that are more alike than this (cosine) are one speaker",
+    )
+    overlap: bool | None = Field(
+        None,
+        description="whether turns may share time; where the project has no model for it, true is "
+        "an error",
+    )
 
 
 SPEAKER_FIELDS = frozenset(
@@ -79,27 +133,85 @@ FOREIGN_FIELDS = {"diarization": TEXT_FIELDS, "asr": SPEAKER_FIELDS, "transcript
 
 
 class JobRequest(Strict):
-    """``input`` of a job; `audio` is a list of one where the job names one."""
+    """``input`` of a job; once it is validated, `audio` is a list, also of one."""
 
-    task: Task = "transcript"
-    audio: list[AudioSource] = Field(min_length=1, max_length=MAX_AUDIOS)
-    model: Text | None = Field(None, max_length=200)
-    language: Language = "auto"
-    num_speakers: SpeakerCount | None = None
-    min_speakers: SpeakerCount | None = None
-    max_speakers: SpeakerCount | None = None
-    speakers: Voices = Field([])
-    return_embeddings: bool = False
-    timestamps: Timestamps | None = None
-    punctuation: bool = True
-    itn: bool = True
-    hotwords: list[Hotword] = Field([], max_length=200)
-    formats: list[Format] = Field(["json"], min_length=1, max_length=6)
-    vad: VadRequest = VadRequest()
-    diarization: DiarizationRequest = DiarizationRequest()
-    output: Place | None = Field(None, description="s3://bucket/prefix/")
-    timeout_s: Finite | None = Field(None, gt=0, le=MAX_SECONDS)
-    stream: bool = False
+    task: Task = Field(
+        "transcript",
+        description="who spoke when; what was said; both, each word with its speaker",
+    )
+    audio: Recordings = Field(
+        description="the recording, or the recordings; a string is the `url` of one",
+    )
+    model: Text | None = Field(
+        None,
+        max_length=200,
+        description="an alias from the project's `models.yaml`, in place of the project's choice: "
+        "the speaker embedding for `diarization`, else the model that recognises speech",
+    )
+    language: Language = Field(
+        "auto",
+        description="what is spoken: a code that the model knows, such as `en` or `zh`; `auto` "
+        "finds out, segment by segment",
+    )
+    timestamps: Timestamps | None = Field(
+        None,
+        description="how fine `segments` are; `none` leaves them out. By default `word` for "
+        "`transcript`, else `segment`",
+    )
+    punctuation: bool = Field(
+        default=True,
+        description="punctuation by the model, or by the project's punctuation model where it "
+        "writes none",
+    )
+    itn: bool = Field(
+        default=True,
+        description="inverse text normalisation: numbers and the like in digits",
+    )
+    hotwords: list[Hotword] = Field(
+        [],
+        max_length=200,
+        description="names and terms to expect; an error for a model that takes none",
+    )
+    num_speakers: SpeakerCount | None = Field(
+        None, description="known number of speakers; excludes the two bounds"
+    )
+    min_speakers: SpeakerCount | None = Field(None, description="there are at least so many")
+    max_speakers: SpeakerCount | None = Field(None, description="there are at most so many")
+    speakers: Voices = Field([], description="voices that may be heard (see Known voices)")
+    return_embeddings: bool = Field(
+        default=False,
+        description="what each speaker's voice is like, to be known by in other jobs",
+    )
+    formats: list[Format] = Field(
+        ["json"],
+        min_length=1,
+        max_length=len(get_args(Format)),
+        description="files that come back inline under `files`; JSON is the reply itself",
+    )
+    vad: VadRequest = Field(
+        default_factory=VadRequest,
+        description="how speech is found; with `diarization.overlap` it does not decide alone who "
+        "speaks when (below)",
+    )
+    diarization: DiarizationRequest = Field(
+        default_factory=DiarizationRequest, description="how speakers are found"
+    )
+    output: Place | None = Field(
+        None,
+        description="`s3://bucket/prefix/` where the files go (see S3); without it they come back "
+        "inline",
+    )
+    timeout_s: Finite | None = Field(
+        None,
+        gt=0,
+        le=MAX_SECONDS,
+        description="seconds after which the job ends with `TIMEOUT`; `SPEECH_JOB_TIMEOUT_S` holds "
+        "as well",
+    )
+    stream: bool = Field(
+        default=False,
+        description="parts of the result are posted as they are known; the result is the same",
+    )
 
     @model_validator(mode="after")
     def _fields_fit_the_task(self) -> Self:
@@ -136,10 +248,23 @@ PARTS: dict[str, type[BaseModel]] = {"vad": VadRequest, "diarization": Diarizati
 class S3Config(Strict):
     """``s3Config`` of a job, beside its ``input``: where its caller keeps files."""
 
-    access_id: Text = Field(alias="accessId", min_length=1, max_length=500)
-    access_secret: SecretStr = Field(alias="accessSecret", min_length=1, max_length=500)
-    bucket_name: BucketName | None = Field(None, alias="bucketName")
-    endpoint_url: Text = Field(alias="endpointUrl", min_length=1, max_length=500)
+    access_id: Text = Field(
+        alias="accessId", min_length=1, max_length=500, description="the access key"
+    )
+    access_secret: SecretStr = Field(
+        alias="accessSecret", min_length=1, max_length=500, description="its secret"
+    )
+    bucket_name: BucketName | None = Field(
+        None,
+        alias="bucketName",
+        description="the bucket of a result that is too large for an answer",
+    )
+    endpoint_url: Text = Field(
+        alias="endpointUrl",
+        min_length=1,
+        max_length=500,
+        description="`https://host`, or `https://bucket.s3.region.host` for that bucket alone",
+    )
 
 
 def parse_s3_config(config: object) -> S3Config:
@@ -184,9 +309,8 @@ def parse(job_input: object) -> JobRequest:
     for name, part in ("input", job_input), *((n, job_input.get(n)) for n in PARTS):
         check_num_fields(name, part)
     _check_voices(job_input.get("speakers"))
-    fields = dict(job_input)
-    audio = fields.get("audio")
-    if "audio" in fields:
+    audio = job_input.get("audio")
+    if "audio" in job_input:
         listed = audio if isinstance(audio, list) else [audio]
         if len(listed) > MAX_AUDIOS:
             raise InvalidInputError(
@@ -195,9 +319,8 @@ def parse(job_input: object) -> JobRequest:
             )
         for index, source in enumerate(listed):
             check_num_fields(f"audio.{index}" if listed is audio else "audio", source)
-        fields["audio"] = [{"url": a} if isinstance(a, str) else a for a in listed]
     try:
-        return JobRequest.model_validate(fields)
+        return JobRequest.model_validate(job_input)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
         if not isinstance(audio, list):  # the caller knows of no list

@@ -38,6 +38,7 @@ def _is_name(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_is_unicode)]
+Address = Annotated[Text, Field(min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_is_name)]
 Value = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
@@ -57,23 +58,47 @@ class Strict(BaseModel):
 class AudioSource(Strict):
     """Where the audio is, and which stretch of it is meant."""
 
-    url: Text = Field(min_length=1)
-    id: Text | None = Field(None, min_length=1, max_length=200)
-    offset: Finite = Field(0.0, ge=0, le=MAX_SECONDS, description="seconds")
-    duration: Finite | None = Field(None, gt=0, le=MAX_SECONDS, description="seconds")
+    url: Address = Field(
+        description="`https://…`, `http://…`, `s3://bucket/key`, `volume://path/under/the/volume` "
+        "or `data:audio/wav;base64,…`",
+    )
+    id: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="comes back with the result, and names its files",
+    )
+    offset: Finite = Field(
+        0.0, ge=0, le=MAX_SECONDS, description="where the stretch begins that is meant, in seconds"
+    )
+    duration: Finite | None = Field(
+        None,
+        gt=0,
+        le=MAX_SECONDS,
+        description="how long that stretch is, in seconds; without it, to the end",
+    )
+
+
+BareValues = Annotated[list[Value], Field(min_length=EMBEDDING_VALUES, max_length=EMBEDDING_VALUES)]
 
 
 class VoiceEmbedding(Strict):
     """A voice as `return_embeddings` gives it, with the model that it is of."""
 
-    model: Text | None = Field(None, max_length=500)
-    values: list[Value] = Field(min_length=EMBEDDING_VALUES, max_length=EMBEDDING_VALUES)
+    model: Text | None = Field(
+        None, max_length=500, description="the model that it is of; of another it is refused"
+    )
+    values: BareValues = Field(description="the voice itself")
 
     @model_validator(mode="after")
     def _has_a_direction(self) -> Self:
         if math.hypot(*self.values) < SHORTEST_VECTOR:
             raise ValueError("all values are zero, or next to it, which is no voice")
         return self
+
+
+def _as_source(audio: object) -> object:
+    return {"url": audio} if isinstance(audio, str) else audio
 
 
 def _as_values(embedding: object) -> object:
@@ -89,14 +114,19 @@ def _as_values(embedding: object) -> object:
 class EnrolledVoice(Strict):
     """Somebody who may be heard; known by audio or by an embedding."""
 
-    name: Name
+    name: Name = Field(description="who has the voice; stands in place of `SPEAKER_nn`")
     audio: Annotated[
-        AudioSource | None, BeforeValidator(lambda a: {"url": a} if isinstance(a, str) else a)
-    ] = None
+        AudioSource | None,
+        BeforeValidator(_as_source, json_schema_input_type=Address | AudioSource | None),
+    ] = Field(None, description="speech of that one person; a string is its `url`")
     embedding: Annotated[
         VoiceEmbedding | None,
-        BeforeValidator(_as_values),
-    ] = None
+        BeforeValidator(_as_values, json_schema_input_type=BareValues | VoiceEmbedding | None),
+    ] = Field(
+        None,
+        description="what `return_embeddings` gave, or its `values` alone; exactly one of this "
+        "and `audio` is needed",
+    )
 
     @model_validator(mode="after")
     def _is_known_in_one_way(self) -> Self:
