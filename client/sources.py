@@ -179,7 +179,7 @@ def _of_argument(argument: str, *, recursive: bool) -> Iterator[tuple[str, Recor
     if not os.path.lexists(path):
         raise UsageError(f"{printable(argument)} does not exist; check the path.")
     if not path.is_dir():
-        yield str(path.resolve()), of_file(path)
+        yield _origin(path), of_file(path)
         return
     files = sorted(_files(path, recursive=recursive))
     if not files:
@@ -189,7 +189,15 @@ def _of_argument(argument: str, *, recursive: bool) -> Iterator[tuple[str, Recor
             f"known by their suffix: {' '.join(sorted(SUFFIXES))}. Name others one by one."
         )
     for file in files:
-        yield str(file.resolve()), of_file(file, file.relative_to(path).as_posix())
+        yield _origin(file), of_file(file, file.relative_to(path).as_posix())
+
+
+def _origin(path: Path) -> str:
+    """Where a file really lies: one that is named twice is sent once."""
+    try:
+        return str(path.resolve())
+    except (OSError, RuntimeError):  # a loop of links, told when it is to be sent
+        return str(path.absolute())
 
 
 def _files(folder: Path, *, recursive: bool) -> Iterator[Path]:

@@ -31,7 +31,7 @@ def command(arguments: Sequence[str | Path]) -> list[str]:
     return [sys.executable, "-m", "client", *map(str, arguments)]
 
 
-def run(*arguments: str | Path, env: dict[str, str], **more: object) -> subprocess.CompletedProcess:
+def run(*arguments: str | Path, env: dict[str, str]) -> subprocess.CompletedProcess:
     """Run the client to its end."""
     return subprocess.run(
         command(arguments),
@@ -40,7 +40,6 @@ def run(*arguments: str | Path, env: dict[str, str], **more: object) -> subproce
         text=True,
         check=False,
         timeout=TIMEOUT_S,
-        **more,
     )
 
 
