@@ -113,7 +113,7 @@ def _run(
     """Work on all, show what became of them; the outcomes, and an exit code that goes before."""
     outcomes: list[Outcome] = []
     started, code = time.monotonic(), 0
-    with terminal.Display(len(recordings)) as display:
+    with terminal.Display(recordings) as display:
         batch = Batch(client, opened, plan, display, stop)
         try:
             for outcome in batch.run(recordings):

@@ -81,14 +81,12 @@ class Storage:
         try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_DIGITS]
-                name = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)[-100:]
-                key = "/".join(filter(None, [self._prefix, digest, name]))
-                size = os.fstat(file.fileno()).st_size
-                if self._size(client, key) != size:
-                    file.seek(0)
-                    client.upload_fileobj(file, bucket, key, Callback=told)
-                if identity_of(os.fstat(file.fileno())) != identity:
-                    raise changed()
+            name = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)[-100:]
+            key = "/".join(filter(None, [self._prefix, digest, name]))
+            if self._size(client, key) != path.stat().st_size:
+                client.upload_file(str(path), bucket, key, Callback=told)
+            if identity_of(path.stat()) != identity:  # then the key may not be that of the content
+                raise changed()
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror or error}.") from error
         except (BotoCoreError, Boto3Error, ClientError) as error:

@@ -8,7 +8,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from client.sources import Recording
@@ -32,8 +32,10 @@ WIDE = 10_000
 class Display:
     """Tells how far a batch is; `begin`, `tell`, `note` and `end` are called by several threads."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self, recordings: Sequence[Recording]) -> None:
+        total = self._total = len(recordings)
+        # All rows are as wide as the widest will be: nothing jumps.
+        self._width = min(max(len(recording.shown) for recording in recordings), NAME_WIDTH)
         self._lock = threading.Lock()
         self._rows: dict[str, TaskID] = {}
         self._stages: dict[str, str] = {}
@@ -42,14 +44,16 @@ class Display:
         if STDERR.is_terminal:
             self._bars = Progress(
                 SpinnerColumn(finished_text=" "),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[stage]}", style="cyan", markup=False),
+                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+                BarColumn(24, complete_style="cyan", finished_style="green", pulse_style="cyan"),
+                TextColumn("{task.fields[stage]:<17}", style="cyan", markup=False),
                 TimeElapsedColumn(),
                 console=STDERR,
                 transient=True,
             )
-            self._all = self._bars.add_task("all", total=total, stage=f"0 of {total}")
+            self._all = self._bars.add_task(
+                "all".ljust(self._width), total=total, stage=f"0 of {total}"
+            )
 
     def __enter__(self) -> Self:
         if self._bars:
@@ -68,7 +72,7 @@ class Display:
     def begin(self, recording: Recording) -> None:
         with self._lock:
             if self._bars:
-                name = _middle_cut(recording.shown, NAME_WIDTH)
+                name = _middle_cut(recording.shown, NAME_WIDTH).ljust(self._width)
                 self._rows[recording.name] = self._bars.add_task(name, total=None, stage="")
 
     def tell(self, recording: Recording, stage: str, share: float | None) -> None:
