@@ -168,6 +168,8 @@ def _cancel(client: Client, entries: Sequence[Entry]) -> None:
             client.cancel(Job(str(entry.job)))
         except GoneError:
             terminal.print_lines(f"had ended: {name}")
+        except ClientError as error:
+            terminal.print_lines(f"not cancelled: {name}: {error}")
         else:
             terminal.print_lines(f"cancelled: {name}")
     if not entries:

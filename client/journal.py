@@ -78,7 +78,9 @@ class Journal:
             self._lock.acquire()
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
             self._file = os.open(self._path, flags, 0o644)
-            _end_line(self._file)
+            if self._path.read_bytes()[-1:] not in (b"", b"\n"):
+                # A kill may have left half a line, and the next one must not go on with it.
+                _write_all(self._file, b"\n")
             for entry in read(self._folder):
                 self._note(entry)
         except Timeout:
@@ -163,13 +165,6 @@ def _parse(line: bytes) -> Entry | None:
         return Entry(**fields)
     except (ValueError, TypeError):
         return None
-
-
-def _end_line(file: int) -> None:
-    """Let a line begin where a kill has left half of one."""
-    size = os.fstat(file).st_size
-    if size and os.pread(file, 1, size - 1) != b"\n":
-        _write_all(file, b"\n")
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -4,6 +4,7 @@ All files of a recording are first written beside their names; then the journal 
 done; then they are renamed. Whoever is killed in between finds them at the next run.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,28 @@ class Outputs:
         self.files = [folder / f"{name}.{kind}" for kind in formats]
         self._formats = formats
         self._suffix = f".{work[:WORK_DIGITS]}.partial"
+
+    def check(self) -> None:
+        """Find out whether all can be written, before anything is spent on them.
+
+        Raises
+        ------
+        OutputError
+            One cannot: its name is too long, for example, or is that of a folder.
+        """
+        for file in self.files:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if file.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                beside = self._beside(file)
+                beside.open("ab").close()
+                beside.unlink()
+            except OSError as error:
+                shown = printable(str(file))
+                raise OutputError(
+                    f"{shown} cannot be written: {error.strerror}. Nothing was sent."
+                ) from error
 
     def prepare(self, reply: Mapping[str, Any]) -> None:
         """Write all beside their names.

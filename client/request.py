@@ -89,7 +89,11 @@ def parse_options(options: Iterable[str]) -> dict[str, Any]:
         if key in fields:
             raise UsageError(f"--option {key} is given twice.")
         try:
-            fields[key] = json.loads(value)
+            fields[key] = json.loads(value, parse_constant=_refuse)
         except ValueError:
             fields[key] = value
     return fields
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON, though Python reads it")

@@ -72,8 +72,12 @@ def discover(arguments: Sequence[str], *, recursive: bool) -> list[Recording]:
     for argument in arguments:
         for origin, recording in _of_argument(argument, recursive=recursive):
             if origins.setdefault(recording.name, origin) != origin:
+                first, second = (
+                    printable(each.partition("?")[0] if "://" in each else each)
+                    for each in (origins[recording.name], origin)
+                )
                 raise UsageError(
-                    f"{printable(origins[recording.name])} and {printable(origin)} would both be "
+                    f"{first} and {second} would both be "
                     f"written as {recording.shown}; send them with different --out, or name the "
                     "folder that holds both."
                 )
@@ -173,7 +177,7 @@ def changed() -> SourceError:
 def _of_argument(argument: str, *, recursive: bool) -> Iterator[tuple[str, Recording]]:
     """What one argument stands for, and where each of it comes from."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", argument):
-        yield argument, of_address(argument)
+        yield argument, of_address(argument)  # what differs by its query alone differs
         return
     path = Path(argument)
     if not os.path.lexists(path):

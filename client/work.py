@@ -139,6 +139,7 @@ class Work:
         return not self._plan.resubmit and not self._client.platform.is_local
 
     def _send(self) -> Job:
+        self._outputs.check()
         payload = self._client.payload(self._recording, self._plan.request, self._watch)
         self._sending.add(self._recording.name)
         try:

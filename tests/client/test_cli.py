@@ -231,6 +231,45 @@ def test_a_wait_that_ends_leaves_the_job_for_the_next_run(submit, calls, platfor
     assert names_of_jobs(platform) == ["a"]
 
 
+def test_a_job_whose_answer_is_lost_waits_for_a_word(submit, calls, platform):
+    folder = calls("a.wav")
+    platform.misbehave("run", do="drop", carry_out=True)
+    for _ in range(2):
+        done = submit(folder)
+        assert (done.returncode, done.stdout.count("? unclear")) == (1, 1)
+        assert "--resubmit" in done.stdout
+        assert names_of_jobs(platform) == ["a"]
+    assert submit(folder, "--resubmit").returncode == 0
+    assert names_of_jobs(platform) == ["a", "a"]
+
+
+def test_what_cannot_be_written_is_not_sent(submit, calls, platform, tmp_path):
+    folder = calls(f"{'x' * 240}.wav", "a.wav", "sub/b.wav")
+    (tmp_path / "out/a.wav.json").mkdir(parents=True)
+    (tmp_path / "out/sub").write_text("a file")
+    done = submit(folder, "--recursive")
+    assert done.returncode == 1
+    for reason in ("File name too long", "Is a directory", "File exists"):
+        assert f"cannot be written: {reason}. Nothing was sent." in done.stdout
+    assert platform.jobs() == []
+
+
+def test_odd_options_reach_the_worker_or_are_refused(submit, platform):
+    odd = os.fsdecode(b"s3://bucket/\xff.wav")
+    done = submit(odd, "--option", "vad=NaN", "--option", "model=\N{SNOWMAN}", "--timeout", "60")
+    assert done.returncode == 0, done.stderr
+    sent = platform.jobs()[0]["payload"]["input"]
+    assert (sent["vad"], sent["model"], sent["audio"]["url"]) == ("NaN", "\N{SNOWMAN}", odd)
+
+
+def test_a_signed_link_is_not_repeated(submit, tmp_path):
+    links = [f"https://example.com/{folder}/a.wav?secret=1" for folder in "ab"]
+    done = submit(*links)
+    assert (done.returncode, "secret" in done.stderr + done.stdout) == (2, False)
+    assert submit(links[0]).returncode == 0
+    assert "secret" not in (tmp_path / "out" / FILE).read_text()
+
+
 def interrupted(platform, folder: Path, out: Path, how: int, *options: str) -> tuple[int, str]:
     """Start a client whose jobs do not end, send it a signal; its exit code and last words."""
     arguments = ["submit", folder, "--out", out, *TO_LOOPBACK, "--option", "hold=true", *options]
