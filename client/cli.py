@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 
 Paths = Annotated[
-    list[str], typer.Argument(metavar="PATH…", help="Files, folders, https:// and s3:// addresses.")
+    list[str], typer.Argument(metavar="PATH", help="Files, folders, https:// and s3:// addresses.")
 ]
 Endpoint = Annotated[
     str | None, typer.Option(help="Id of a RunPod endpoint; needs RUNPOD_API_KEY.")

@@ -13,10 +13,9 @@ from typing import Any, Self
 
 import httpx
 
-from client import platform, result, sources
+from client import addresses, replies, result, sources
 from client.errors import (
     GoneError,
-    JobFailed,
     SourceError,
     StorageError,
     UsageError,
@@ -91,10 +90,10 @@ class Client:
             raise UsageError("--send-keys goes with --endpoint and --s3: there is nothing to send.")
         self.platform: Platform
         if endpoint is not None and url is None:
-            self.platform = platform.of_endpoint(endpoint, api_key, stop)
+            self.platform = addresses.of_endpoint(endpoint, api_key, stop)
             self.target = f"endpoint:{endpoint}"
         elif url is not None and endpoint is None:
-            self.platform = platform.of_url(url, stop)
+            self.platform = addresses.of_url(url, stop)
             self.target = url.rstrip("/")
         else:
             given = "neither" if url is None else "both"
@@ -262,8 +261,8 @@ class Client:
                     raise
             else:
                 if status.status not in RUNNING:
-                    return _outcome(status)
-                _tell(status, watch)
+                    return replies.outcome(status)
+                watch(*replies.progress(status))
             left_s = pause_s if deadline is None else deadline - time.monotonic()
             if left_s <= 0:
                 raise WaitError(
@@ -291,46 +290,3 @@ class Client:
 
 def _inline(content: bytes) -> str:
     return f"data:application/octet-stream;base64,{base64.b64encode(content).decode()}"
-
-
-def _tell(status: platform.Status, watch: Watch) -> None:
-    """Tell how far a job is, whatever the platform makes of it."""
-    if status.status == "IN_QUEUE":
-        watch("in the queue", None)
-        return
-    told = status.output if isinstance(status.output, dict) else {}
-    stage, share = told.get("stage"), told.get("progress")
-    watch(
-        stage if isinstance(stage, str) and stage.isprintable() else "working",
-        float(share) if isinstance(share, int | float) and 0 <= share <= 1 else None,
-    )
-
-
-def _outcome(status: platform.Status) -> dict[str, Any]:
-    """The reply of a job that has ended.
-
-    Raises
-    ------
-    JobFailed
-        It has none.
-    """
-    if status.status == "COMPLETED":
-        if isinstance(status.output, dict) and "error" not in status.output:
-            return status.output
-        if status.output is None:
-            raise JobFailed(
-                "NO_RESULT",
-                "the platform has lost the result, which it does with those over 10 MB. Name "
-                "--option output=s3://bucket/prefix/, or ask for fewer formats.",
-            )
-    error = status.error
-    if error is None and isinstance(status.output, dict):
-        error = status.output.get("error")
-    if status.status in ("CANCELLED", "TIMED_OUT"):
-        raise JobFailed(
-            status.status, f"the platform ended the job ({error or 'no reason given'})."
-        )
-    code = re.fullmatch(r"([A-Z][A-Z_]+): (.+)", str(error), re.DOTALL)
-    if code:
-        raise JobFailed(code[1], code[2])
-    raise JobFailed("FAILED", str(error)[:500] if error else "the platform gives no reason.")
