@@ -21,7 +21,8 @@ VARIANT ?=
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 13
 
-$(STAMP): requirements.txt requirements.lock requirements-provision.txt requirements-dev.txt
+$(STAMP): requirements.txt requirements.lock requirements-provision.txt requirements-client.txt \
+		requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed; name another with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import environment_table, generate_hub, generate_licences
+from scripts import environment_table, generate_hub, generate_job_api, generate_licences
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,6 +45,8 @@ FILES: list[tuple[str, Render]] = [
     (".runpod/hub.json", whole(generate_hub.hub)),
     (".runpod/tests.json", whole(generate_hub.tests)),
     (".runpod/Dockerfile", whole(generate_hub.dockerfile)),
+    ("docs/job-api.md", generate_job_api.fill),
+    ("docs/job.schema.json", whole(generate_job_api.job_schema)),
     ("THIRD_PARTY_LICENSES", whole(generate_licences.licences)),
 ]
 """Each path and what is made of it. A translated README has the same table, where there is one."""

@@ -1,15 +1,9 @@
-"""Write what docs/job-api.md says of fields, formats and errors, and docs/job.schema.json.
-
-``python -m scripts.generate_job_api`` writes both; with ``--check`` it writes nothing, names the
-first that is out of date and exits with 1.
-"""
+"""What docs/job-api.md says of fields, formats and errors, and docs/job.schema.json."""
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,8 +13,6 @@ from worker.errors import WorkerError
 from worker.formats import FORMATS_OF_TASK
 from worker.schema import DiarizationRequest, JobRequest, S3Config, VadRequest
 from worker.sources import AudioSource, EnrolledVoice, VoiceEmbedding
-
-ROOT = Path(__file__).resolve().parent.parent
 
 Schema = dict[str, Any]
 
@@ -193,26 +185,3 @@ def _without_titles(schema: Schema) -> Schema:
         for field in definition["properties"].values():
             field.pop("title", None)
     return schema
-
-
-FILES: list[tuple[str, Callable[[str], str]]] = [
-    ("docs/job-api.md", fill),
-    ("docs/job.schema.json", lambda _: job_schema()),
-]
-"""Each path and what is made of it, given what it holds now."""
-
-
-def main(arguments: list[str]) -> None:
-    """Write what is out of date, or with ``--check`` name it."""
-    for name, render in FILES:
-        path = ROOT / name
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        if (wanted := render(text)) == text:
-            continue
-        if arguments == ["--check"]:
-            sys.exit(f"{name} is out of date; run: python -m scripts.generate_job_api")
-        path.write_text(wanted, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from scripts.environment_table import table
 from tests.manual import (
     DOCUMENTS,
     ROOT,
@@ -47,10 +46,6 @@ ELSEWHERE = {"CHANGELOG.md", "comparison.md"}
 """Documents whose paths and variables are those of other releases, or of other projects."""
 
 per_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-
-
-def test_the_environment_table_is_the_settings():
-    assert table() in (ROOT / "README.md").read_text()
 
 
 def test_anchors_are_those_of_github(tmp_path):

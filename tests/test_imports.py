@@ -128,6 +128,24 @@ def test_the_provisioner_never_imports_the_worker(path):
     assert not [name for name in names if name.split(".")[0] == "worker"]
 
 
+def test_the_client_and_what_runs_on_a_volume_never_import_each_other():
+    """A machine that has recordings has neither a volume nor what the worker needs."""
+    theirs = {"handler", "worker", "volume_bootstrap"}
+    apart = {"client": theirs, "worker": {"client"}, "volume_bootstrap": {"client"}}
+    for package, others in apart.items():
+        for path in sorted((ROOT / package).rglob("*.py")):
+            names = imported(ast.parse(path.read_text()), at_import=False)
+            assert not others & {name.split(".")[0] for name in names}, path
+
+
+def test_the_client_imports_what_its_requirements_name():
+    lines = (ROOT / "requirements-client.txt").read_text().splitlines()
+    named = {line.partition("==")[0] for line in lines if "==" in line} | {"botocore", "client"}
+    for path in sorted((ROOT / "client").rglob("*.py")):
+        names = imported(ast.parse(path.read_text()), at_import=False)
+        assert {name.split(".")[0] for name in names} <= named | sys.stdlib_module_names, path
+
+
 def test_the_worker_loads_each_engine_that_models_yaml_may_name():
     assert set(ENGINES["asr"]) == LOADERS.keys()
     assert set(ENGINES["punctuation"]) == {"funasr"}, "planning.py loads these with FunASR alone"

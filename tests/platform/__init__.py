@@ -12,6 +12,7 @@ misbehaves on command. A test says ``with Platform() as platform, WorkerProcess(
 ``GET /ping/WORKER``              `job_id`: the jobs that the worker has
 ``POST /run``, ``/runsync``       a client's job; ``/cancel/JOB``
 ``GET /status/JOB``               ``/stream/JOB``: what was streamed since the last call
+``/v2/loopback/run``              likewise ``status`` and ``cancel``: as clients call it, with a key
 ================================  ============================================================
 
 It does as the platform does, not as one would wish: delivery is at least once; only a job's first

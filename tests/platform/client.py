@@ -77,7 +77,8 @@ class Platform(ServerProcess):
         """Do something wrong to the next `times` requests of a call, like ``job-take``.
 
         `how` is what `tests.platform.faults.Fault` has: `delay_s`, `status`, `body`,
-        `content_type`, `do` (``drop``, ``hang``), `carry_out`, `carries_on`, `worker`.
+        `content_type`, `headers`, `do` (``drop``, ``hang``, ``cut``), `carry_out`,
+        `carries_on`, `worker`.
         """
         self._command("misbehave", {"call": call, "times": times, **how})
 
@@ -96,6 +97,14 @@ class Platform(ServerProcess):
     def redeliver(self, id: str) -> None:  # noqa: A002
         """Hand out a job once more, although a worker may have it."""
         self._command(f"redeliver/{id}")
+
+    def forget(self, id: str) -> None:  # noqa: A002
+        """Know nothing of a job any more, as of one that ended half an hour ago."""
+        self._command(f"forget/{id}")
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """All that is known of each job that clients sent, in their order."""
+        return [self.job(id_) for id_ in _call("GET", f"{self._control_url}/jobs")]
 
     def down(self, seconds: float) -> None:
         """Break all connections and refuse new ones; returns at once."""

@@ -20,6 +20,8 @@ class Control:
     ``POST /control/redeliver/{job}``   queue a job again, although a worker may have it
     ``POST /control/down``              `{"seconds": s}`: refuse connections for so long
     ``GET /control/records``            requests in order; query `call`, `worker`
+    ``POST /control/forget/{job}``      know nothing of a job any more
+    ``GET /control/jobs``               the ids of all jobs that clients sent
     ``GET /control/jobs/{job}``         all that is known of a job
     ==================================  =======================================================
     """
@@ -39,6 +41,8 @@ class Control:
                 web.post("/control/redeliver/{job}", self.redeliver),
                 web.post("/control/down", self.down),
                 web.get("/control/records", self.records),
+                web.post("/control/forget/{job}", self.forget),
+                web.get("/control/jobs", self.jobs),
                 web.get("/control/jobs/{job}", self.job),
             ]
         )
@@ -70,6 +74,13 @@ class Control:
     async def redeliver(self, request: web.Request) -> web.Response:
         self._platform.jobs.redeliver(self._job(request))
         return web.json_response({})
+
+    async def forget(self, request: web.Request) -> web.Response:
+        self._platform.jobs.forget(self._job(request))
+        return web.json_response({})
+
+    async def jobs(self, request: web.Request) -> web.Response:
+        return web.json_response(list(self._platform.jobs.by_id))
 
     async def down(self, request: web.Request) -> web.Response:
         await self._platform.go_down((await request.json())["seconds"])

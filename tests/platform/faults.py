@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiohttp import web
@@ -26,11 +26,14 @@ class Fault:
     call: str
     times: int = 1
     delay_s: float = 0.0
-    do: Literal["answer", "drop", "hang"] = "answer"
-    """`drop` ends the connection without an answer; `hang` stops in the midst of the answer."""
+    do: Literal["answer", "drop", "hang", "cut"] = "answer"
+    """`drop` ends the connection without an answer; `hang` stops in the midst of the answer, and
+    `cut` ends the connection there."""
     status: int | None = None
     body: str = ""
     content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    """More of the answer's."""
     carry_out: bool = False
     carries_on: bool = False
     """Whether a client that has gone makes no difference to it."""
@@ -118,8 +121,9 @@ class Records:
 
 
 def call_of(request: web.Request) -> str:
-    """The name of a call: the first folder of its path."""
-    return request.path.split("/")[1]
+    """The name of a call: the first folder of its path, below that of an endpoint."""
+    folders = request.path.split("/")[1:]
+    return folders[2] if folders[0] == "v2" and len(folders) > 2 else folders[0]
 
 
 def _parsed(body: bytes) -> Any:
@@ -140,10 +144,13 @@ async def _spoil(fault: Fault, request: web.Request, handler: Handler) -> web.St
         await handler(request)
     if fault.do == "drop":
         _drop(request)
-    if fault.do == "hang":
-        await _hang(request)
+    if fault.do in ("hang", "cut"):
+        await _begin(request)
+        if fault.do == "cut":
+            _drop(request)
+        await asyncio.Event().wait()
     # Not as `text`: a body that is no text of that type is just what may be wanted.
-    headers = {"Content-Type": fault.content_type}
+    headers = {"Content-Type": fault.content_type, **fault.headers}
     return web.Response(
         status=fault.status or 200, body=fault.body.encode() or None, headers=headers
     )
@@ -156,10 +163,9 @@ def _drop(request: web.Request) -> None:
     raise asyncio.CancelledError
 
 
-async def _hang(request: web.Request) -> None:
-    """Send half an answer, then nothing until the client goes."""
+async def _begin(request: web.Request) -> None:
+    """Send half an answer."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = 1000
     await response.prepare(request)
     await response.write(b'{"half": ')
-    await asyncio.Event().wait()

@@ -139,6 +139,11 @@ class Jobs:
             if job.in_work and job.last_sign < lost and job not in self._queue:
                 self._enqueue(job)
 
+    def forget(self, job: Job) -> None:
+        """Know nothing of a job any more, as of one that ended half an hour ago."""
+        self._withdraw(job)
+        self.by_id.pop(str(job.id), None)
+
     def cancel(self, job: Job) -> None:
         """End a job for its client, and have its worker told."""
         if job.status == "IN_PROGRESS" and job.worker:

@@ -6,12 +6,16 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.platform.faults import Misbehaviour, Records
+from tests.platform.faults import Handler, Misbehaviour, Records
 from tests.platform.jobs import ENDED, MAX_PART_BYTES, Job, Jobs
 
 REDELIVERY_LOOK_S = 0.1
 MAX_REQUEST_BYTES = 1 << 30
 MAX_RUNSYNC_WAIT_S = 90.0
+ENDPOINT, API_KEY = "loopback", "loopback-key"
+"""Of the calls below /v2."""
+MAX_RUN_BYTES = 10_000_000
+"""Of a call to /run there."""
 
 
 class PlatformServer:
@@ -52,6 +56,9 @@ class PlatformServer:
             web.get("/status/{job}", self.status),
             web.get("/stream/{job}", self.stream),
             web.post("/cancel/{job}", self.cancel),
+            web.post("/v2/{endpoint}/run", _for_clients(self.run)),
+            web.get("/v2/{endpoint}/status/{job}", _for_clients(self.status)),
+            web.post("/v2/{endpoint}/cancel/{job}", _for_clients(self.cancel)),
         ]
 
     async def start(self) -> None:
@@ -171,6 +178,21 @@ class PlatformServer:
         if job is None:
             raise web.HTTPNotFound(text=f"job {request.match_info['job']} is not known")
         return job
+
+
+def _for_clients(handler: Handler) -> Handler:
+    """Ask for the key, and refuse what is too large, as the platform does."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {API_KEY}":
+            raise web.HTTPUnauthorized(text="the key is not known")
+        if request.match_info["endpoint"] != ENDPOINT:
+            raise web.HTTPNotFound(text="there is no such endpoint")
+        if (size := await _size(request)) > MAX_RUN_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MAX_RUN_BYTES, size)
+        return await handler(request)
+
+    return checked
 
 
 async def _message(request: web.Request) -> dict[str, Any]:
