@@ -42,7 +42,7 @@ MAX_GUESSED = 100
 
 
 Task = Literal["diarization", "asr", "transcript"]
-Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid"]
+Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid", "html"]
 Timestamps = Literal["none", "segment", "word"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$", description="a code such as en, or auto")]
 Hotword = Annotated[Text, Field(min_length=1, max_length=100)]
@@ -94,7 +94,7 @@ class JobRequest(Strict):
     punctuation: bool = True
     itn: bool = True
     hotwords: list[Hotword] = Field([], max_length=200)
-    formats: list[Format] = Field(["json"], min_length=1, max_length=6)
+    formats: list[Format] = Field(["json"], min_length=1, max_length=7)
     vad: VadRequest = VadRequest()
     diarization: DiarizationRequest = DiarizationRequest()
     output: Place | None = Field(None, description="s3://bucket/prefix/")

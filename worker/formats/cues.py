@@ -15,12 +15,16 @@ MIN_CUE_MS = 833
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Lines shown together; times in milliseconds."""
+    """Lines shown together; times in milliseconds.
+
+    name : with which the first line begins, as it is written there; empty where none is.
+    """
 
     start: int
     end: int
     lines: tuple[str, ...]
     speaker: int | None
+    name: str = ""
 
 
 def build(document: Document, *, named: bool) -> list[Cue]:
@@ -83,7 +87,8 @@ def _cues(utterance: Utterance, tokens: list[Token], name: str = "") -> list[Cue
         shown = tokens[lines[0][0] : lines[-1][1]]
         start, end = shown[0].start, max(token.end for token in shown)
         text = tuple(_line(tokens[first:last]) for first, last in lines)
-        cues.append(Cue(milliseconds(start), milliseconds(end), text, utterance.speaker))
+        lead = "" if cues else name  # it stands once
+        cues.append(Cue(milliseconds(start), milliseconds(end), text, utterance.speaker, lead))
     return cues
 
 
