@@ -50,7 +50,7 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:  # noqa: ANN401
+def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:
     """Open a page that is a file; at the end it must have asked for nothing and logged no error."""
     complaints: list[str] = []
 

@@ -82,7 +82,7 @@ def _cues(utterance: Utterance, tokens: list[Token], name: str = "") -> list[Cue
         name = f"{name[:-2]}…:" if rest else name
         named = Token(name, spaced=False, start=tokens[0].start, end=tokens[0].start)
         tokens = [named, replace(tokens[0], spaced=True), *tokens[1:]]
-    cues = []
+    cues: list[Cue] = []
     for lines in wrap(tokens, wide=is_wide(utterance.text), lead=1 if name else 0):
         shown = tokens[lines[0][0] : lines[-1][1]]
         start, end = shown[0].start, max(token.end for token in shown)
