@@ -16,7 +16,7 @@ function describe() {
   $("notes").hidden = !(result.notes || []).length;
   const models = [...new Set(Object.values(result.models || {}))].join(", ");
   $("models").textContent = models ? `Models: ${models}.` : "";
-  $("missing").hidden = state.hasAudio;
+  setAudio(Boolean(audio.src));
   $("finder").hidden = !rows.some((row) => row.text);
   for (const kind of offered()) {
     const button = element("button", "", kind.toUpperCase());

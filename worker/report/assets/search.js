@@ -53,7 +53,7 @@ function show(index) {
   if (hit) {
     hit.row.node.classList.add("hit");
     setFollow(false);
-    reveal(hit.row.node, "nearest");
+    reveal(hit.row.node);
   }
   const isAsked = Boolean($("query").value.trim());
   $("count").textContent = !isAsked ? "" : hit ? `${found.current + 1} of ${hits.length}` : "none";

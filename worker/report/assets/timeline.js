@@ -17,7 +17,6 @@ const embedded = $("speech");
 if (embedded.textContent) {
   audio.src = URL.createObjectURL(blobOf(embedded.textContent, embedded.type.split(";")[0]));
   embedded.textContent = "";
-  state.hasAudio = true;
 }
 
 // A colour of the style sheet as it is now, light or dark, for a canvas.
@@ -42,16 +41,25 @@ const wave = WaveSurfer.create({
   barWidth: 2,
   barGap: 1,
   barRadius: 2,
+  barMinHeight: 1,
   dragToSeek: true,
   autoCenter: false,
   cspNonce: page.nonce,
   ...waveColours(),
 });
 
+// Goes to a time, and back to following: who asks for a place wants to see it.
 function seek(time) {
   state.position = Math.max(0, Math.min(time, duration));
   wave.setTime(state.position);
+  setFollow(true);
   document.dispatchEvent(new Event("moved"));
+}
+
+function setAudio(isThere) {
+  state.hasAudio = isThere;
+  $("missing").hidden = isThere;
+  $("play").setAttribute("aria-disabled", String(!isThere));
 }
 
 function togglePlay() {
@@ -69,8 +77,7 @@ function open(file) {
   audio.addEventListener(
     "loadedmetadata",
     () => {
-      state.hasAudio = true;
-      $("missing").hidden = true;
+      setAudio(true);
       const off = Math.abs(audio.duration - duration) > 1 && Number.isFinite(audio.duration);
       $("doubt").hidden = !off;
       $("doubt").textContent = off
@@ -84,8 +91,7 @@ function open(file) {
 }
 
 audio.addEventListener("error", () => {
-  state.hasAudio = false;
-  $("missing").hidden = false;
+  setAudio(false);
   announce("This browser cannot play the audio. Choose another file of it.");
 });
 

@@ -95,7 +95,7 @@ function showPosition() {
   if (mark("row", row && row.node)) {
     list.querySelector("[aria-current]")?.removeAttribute("aria-current");
     if (row) row.node.setAttribute("aria-current", "true");
-    if (row && follow.isOn) reveal(row.node, "nearest");
+    if (row && follow.isOn) reveal(row.node);
   }
   const word = row && row.words[lastBefore(row.words, state.position)];
   mark("word", word && state.position <= word.end + 0.5 ? word.span : null);
@@ -103,12 +103,11 @@ function showPosition() {
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-// Brings a row to where it is read: below the player, above the middle.
-function reveal(node, how) {
+// Brings a row to where it is read, unless it is there: below the player, not at the very bottom.
+function reveal(node) {
   const box = node.getBoundingClientRect();
   const top = $("player").getBoundingClientRect().bottom;
-  const isSeen = box.top >= top && box.bottom <= innerHeight * 0.8;
-  if (how === "nearest" && isSeen) return;
+  if (box.top >= top && box.bottom <= innerHeight * 0.85) return;
   const jump = Math.abs(box.top) > 3 * innerHeight || calm.matches;
   node.scrollIntoView({ block: "start", behavior: jump ? "instant" : "smooth" });
 }
@@ -116,7 +115,7 @@ function reveal(node, how) {
 function setFollow(isOn) {
   follow.isOn = isOn;
   $("follow").hidden = isOn || !rows.length;
-  if (isOn && now.row) reveal(now.row, "start");
+  if (isOn && now.row) reveal(now.row);
 }
 
 // Who scrolls reads elsewhere: the page stays there.
@@ -131,7 +130,6 @@ list.addEventListener("click", (event) => {
   const target = event.target.closest(".w, .time");
   if (!target || !getSelection().isCollapsed) return;
   seek(target.time);
-  setFollow(true);
 });
 
 // The row before or after the one that is heard.
