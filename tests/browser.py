@@ -1,6 +1,7 @@
 """A real browser for pages: whatever they ask the network for, or complain about, is an error."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,7 @@ def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:
 
     with running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}) as context:
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("request", look)
         page.on("requestfailed", lambda r: complaints.append(f"failed: {r.url[:80]} {r.failure}"))
         page.on("pageerror", lambda error: complaints.append(f"raised {error}"))
@@ -72,3 +73,18 @@ def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:
         page.wait_for_selector("html[data-ready]", state="attached")
         yield page
         assert complaints == []
+
+
+def wait(page: Page, condition: str) -> None:
+    """Wait until an expression is true; pages under a strict policy cannot evaluate it themselves.
+
+    Raises
+    ------
+    TimeoutError
+        It has not become true for a minute.
+    """
+    end = time.monotonic() + 60
+    while not page.evaluate(condition):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not true after a minute: {condition}")
+        page.wait_for_timeout(30)

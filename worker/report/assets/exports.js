@@ -28,10 +28,8 @@ function linesOf([, , lines, number, name]) {
   let shown = `${label(id)}:`;
   if (shown.length > LINE_CHARACTERS) shown = `${shown.slice(0, LINE_CHARACTERS - 2)}…:`;
   const first = shown + lines[0].slice(name.length);
-  if (first.length <= LINE_CHARACTERS || lines.length > 1 || first === shown) {
-    return [first, ...lines.slice(1)];
-  }
-  return [shown, lines[0].slice(name.length).trimStart()];
+  if (first.length <= LINE_CHARACTERS) return [first, ...lines.slice(1)];
+  return [shown, lines[0].slice(name.length).trimStart(), ...lines.slice(1)].filter(Boolean);
 }
 
 function srt() {

@@ -41,6 +41,7 @@ function listSpeakers() {
     const share = duration ? Math.round((100 * speaker.duration) / duration) : 0;
     const score = speaker.score === undefined ? "" : `, known with a score of ${speaker.score}`;
     const who = makeWho(id);
+    item.style.setProperty("--hue", hue(id));
     item.title = `${speaker.duration.toFixed(1)} s in ${speaker.turns} turns, ${share} %${score}`;
     item.append(who, element("span", "share", `${share} %`));
     $("names").append(item);

@@ -1,12 +1,13 @@
 "use strict";
 // Finds words in the transcript, marks them, and goes from one to the next.
 
-const MAX_MARKED = 5000;
+const MARKED = 200; // hits before and after the one that is shown; thousands make scrolling slow
 const found = { hits: [], current: -1 };
 const canMark = "highlights" in CSS;
 
 // The nodes of a row's text that hold a stretch of it.
 function rangeOf({ row, start, end }) {
+  cut(row); // later, it would take the nodes of the range away
   const range = new Range();
   const walker = document.createTreeWalker(row.text, NodeFilter.SHOW_TEXT);
   let position = 0;
@@ -36,9 +37,6 @@ function find(wanted) {
       }
     });
   }
-  if (canMark) {
-    CSS.highlights.set("hit", new Highlight(...found.hits.slice(0, MAX_MARKED).map(rangeOf)));
-  }
   // From where the reader is.
   const from = found.hits.findIndex((hit) => hit.row.end >= state.position);
   show(Math.max(0, from));
@@ -49,7 +47,11 @@ function show(index) {
   document.querySelector(".hit")?.classList.remove("hit");
   found.current = hits.length ? (index + hits.length) % hits.length : -1;
   const hit = hits[found.current];
-  if (canMark) CSS.highlights.set("here", new Highlight(...(hit ? [rangeOf(hit)] : [])));
+  if (canMark) {
+    const near = hits.slice(Math.max(0, found.current - MARKED), found.current + MARKED + 1);
+    CSS.highlights.set("hit", new Highlight(...near.map(rangeOf)));
+    CSS.highlights.set("here", new Highlight(...(hit ? [rangeOf(hit)] : [])));
+  }
   if (hit) {
     hit.row.node.classList.add("hit");
     setFollow(false);

@@ -8,7 +8,6 @@ const follow = { isOn: true };
 
 function makeWho(id) {
   const who = element("button", "who", label(id));
-  who.style.setProperty("--hue", hue(id));
   if (id === null || id === undefined) who.disabled = true;
   else {
     who.dataset.speaker = id;
@@ -17,30 +16,41 @@ function makeWho(id) {
   return who;
 }
 
-// The text as the worker joined it, each word that is found in it on its own; the text counts.
-function addText(row, segment) {
-  const text = element("p");
-  text.dir = "auto";
+// Puts each word that is found in the text on its own; the text counts. Done for rows that come
+// near the reader alone: ten hours have a hundred thousand words.
+function cut(row) {
+  if (!row.text || row.words) return;
   row.words = [];
+  const text = row.entry.text;
+  const pieces = [];
   let position = 0;
-  for (const word of segment.words || []) {
-    const at = segment.text.indexOf(word.word, position);
+  for (const word of row.entry.words || []) {
+    const at = text.indexOf(word.word, position);
     if (!word.word || at < 0) continue;
-    if (at > position) text.append(segment.text.slice(position, at));
+    if (at > position) pieces.push(text.slice(position, at));
     const span = element("span", "w", word.word);
     span.time = word.start;
     row.words.push({ start: word.start, end: word.end, span });
-    text.append(span);
+    pieces.push(span);
     position = at + word.word.length;
   }
-  text.append(segment.text.slice(position));
-  row.text = text;
-  return text;
+  row.text.replaceChildren(...pieces, text.slice(position));
 }
+
+const near = new IntersectionObserver(
+  (seen) => {
+    for (const { isIntersecting, target } of seen) {
+      if (!isIntersecting) continue;
+      cut(target.row);
+      near.unobserve(target);
+    }
+  },
+  { rootMargin: "600px" },
+);
 
 function makeRow(entry, previous) {
   const node = element("li");
-  const row = { node, start: entry.start, end: entry.end, words: [], text: null };
+  const row = { node, entry, start: entry.start, end: entry.end, words: null, text: null };
   node.style.setProperty("--hue", hue(entry.speaker));
   const isNew = hasSpeakers && (!previous || previous.speaker !== entry.speaker || !segments.length);
   if (isNew) {
@@ -55,7 +65,13 @@ function makeRow(entry, previous) {
     node.append(element("p", "length", `${(entry.end - entry.start).toFixed(1)} s`));
     return row;
   }
-  node.append(addText(row, entry));
+  row.text = element("p", "", entry.text);
+  row.text.dir = "auto";
+  node.append(row.text);
+  if (entry.words) {
+    node.row = row;
+    near.observe(node);
+  }
   const told = [entry.emotion, entry.event].filter((tag) => tag && !/^(neutral|speech|unknown)$/.test(tag));
   if (told.length) node.append(element("span", "tags", told.join(", ")));
   if (entry.flaw) node.append(element("span", "flaw", entry.flaw));
@@ -97,7 +113,8 @@ function showPosition() {
     if (row) row.node.setAttribute("aria-current", "true");
     if (row && follow.isOn) reveal(row.node);
   }
-  const word = row && row.words[lastBefore(row.words, state.position)];
+  if (row) cut(row);
+  const word = row && row.words && row.words[lastBefore(row.words, state.position)];
   mark("word", word && state.position <= word.end + 0.5 ? word.span : null);
 }
 
