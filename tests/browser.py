@@ -72,7 +72,8 @@ def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]", state="attached")
         yield page
-        assert complaints == []
+        if complaints:
+            raise AssertionError("; ".join(complaints))
 
 
 def wait(page: Page, condition: str) -> None:

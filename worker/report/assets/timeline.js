@@ -59,7 +59,7 @@ function seek(time) {
 function setAudio(isThere) {
   state.hasAudio = isThere;
   $("missing").hidden = isThere;
-  $("play").setAttribute("aria-disabled", String(!isThere));
+  document.body.classList.toggle("silent", !isThere);
 }
 
 function togglePlay() {
