@@ -45,7 +45,9 @@ def test_json_is_the_reply_itself():
 @pytest.mark.parametrize("task", formats.FORMATS_OF_TASK)
 def test_every_format_of_a_task_is_written(task):
     names = formats.FORMATS_OF_TASK[task]
-    assert [*formats.render(names, document())] == [name for name in names if name != "json"]
+    assert [*formats.render(names, document())] == [
+        name for name in names if name not in ("json", "html")
+    ]
 
 
 def test_formats_may_be_written_one_at_a_time():

@@ -16,6 +16,7 @@ from worker.keep import keep
 from worker.parts import serialise
 from worker.places import Place
 from worker.replies import Reply
+from worker.report import page
 from worker.s3_account import HOW_TO_SET_UP, Account
 from worker.schema import JobRequest, parse_s3_config
 from worker.settings import Settings
@@ -35,7 +36,11 @@ MAX_PART = 150
 
 SUMMARY = ("task", "audio", "speakers", "language", "notes", "models", "timings")
 """What an answer keeps beside the links to its files."""
-CONTENT_TYPES = {"json": "application/json", "vtt": "text/vtt; charset=utf-8"}
+CONTENT_TYPES = {
+    "json": "application/json",
+    "vtt": "text/vtt; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
 PLAIN = "text/plain; charset=utf-8"
 
 
@@ -126,6 +131,9 @@ class Delivery:
                 reply = self._without_files(reply, error)
             size = len(serialise(reply))
         if size > self._limit_bytes:
+            reply = self._lighter(reply)
+            size = len(serialise(reply))
+        if size > self._limit_bytes:
             raise OutputTooLargeError(
                 f"The result has {size / 1e6:.1f} MB; an answer takes {self._limit_bytes / 1e6:g} "
                 "MB. Name `output` (s3://bucket/prefix/) in the job, or set SPEECH_OUTPUT on the "
@@ -138,7 +146,7 @@ class Delivery:
     def _without_files(self, reply: Reply, error: WorkerError) -> Reply:
         """What is answered where S3 failed: nothing that was paid for is thrown away."""
         logger.warning("the files cannot be written: %s", error)
-        noted = _noted(reply, f"The files could not be written. {error}")
+        noted = self._lighter(_noted(reply, f"The files could not be written. {error}"))
         if len(serialise(noted)) <= self._limit_bytes:
             return noted
         try:
@@ -150,6 +158,14 @@ class Delivery:
         raise OutputFailedError(
             f"{error} The result is kept on the worker's volume, as results/{path.name}."
         ) from error
+
+    def _lighter(self, reply: Reply) -> Reply:
+        """Make HTML reports smaller, or leave them out, as far as an answer needs it."""
+        for lighten in (dict, _without_speech, _without_reports):
+            lighter: Reply = lighten(reply)
+            if len(serialise(lighter)) <= self._limit_bytes:
+                return lighter
+        return reply
 
     def _spare_place(self) -> Place | None:
         """Where a result goes that is too large for an answer."""
@@ -207,14 +223,49 @@ def _summary(
 
 def _noted(reply: Reply, note: str) -> Reply:
     """Add a note, to each recording of a list."""
+    return _each(reply, lambda one: {**one, "notes": [*one.get("notes", []), note]})
+
+
+def _each(reply: Reply, change: Callable[[Reply], Reply]) -> Reply:
+    """Change the result of each recording; those that failed stay."""
     if "results" not in reply:
-        return {**reply, "notes": [*reply.get("notes", []), note]}
+        return change(reply)
     return {
         "results": [
-            {**entry, "output": _noted(entry["output"], note)} if entry["ok"] else entry
+            {**entry, "output": change(entry["output"])} if entry["ok"] else entry
             for entry in reply["results"]
         ]
     }
+
+
+def _without_speech(reply: Reply) -> Reply:
+    """Let the reports ask for their audio: the answer is too large with it."""
+
+    def lighten(one: Reply) -> Reply:
+        files = one.get("files", {})
+        if "html" not in files:
+            return one
+        note = "html: the audio is left out, for the answer would be too large with it"
+        lighter = {**one, "files": {**files, "html": page.without_speech(files["html"])}}
+        return _noted(lighter, note)
+
+    return _each(reply, lighten)
+
+
+def _without_reports(reply: Reply) -> Reply:
+    """Leave out what the result itself tells, and can be made of it elsewhere."""
+
+    def lighten(one: Reply) -> Reply:
+        files = one.get("files", {})
+        if "html" not in files:
+            return one
+        note = (
+            "html: left out, for the answer would be too large with it; "
+            "`python -m worker.report` makes it of this result"
+        )
+        return _noted({**one, "files": {k: v for k, v in files.items() if k != "html"}}, note)
+
+    return _each(reply, lighten)
 
 
 def _name(recording_id: str | None) -> str:

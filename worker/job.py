@@ -234,7 +234,13 @@ class Job:
             recording.stopwatch.total,
         )
         reply = replies.build(
-            self._request, self._plan, recording, work.diarization, utterances, self._control
+            self._request,
+            self._plan,
+            recording,
+            work.diarization,
+            utterances,
+            self._control,
+            self._settings.report_audio_mb,
         )
         # The models were loaded once, so one recording tells the time: the sums are of the list.
         self._plan = replace(self._plan, load_s=0.0)

@@ -12,6 +12,7 @@ from worker.formats.document import Document
 from worker.naming import name_of
 from worker.planning import Plan
 from worker.recordings import Recording
+from worker.report import page, speech
 from worker.schema import JobRequest
 from worker.segments import Utterance, Word, label
 from worker.text import join
@@ -29,8 +30,13 @@ def build(
     diarization: Diarization,
     utterances: Sequence[Utterance],
     control: JobControl,
+    report_audio_mb: float,
 ) -> Reply:
     """Describe one recording as docs/job-api.md says.
+
+    Parameters
+    ----------
+    report_audio_mb : largest audio in an HTML report, in 10^6 bytes.
 
     Raises
     ------
@@ -59,6 +65,10 @@ def build(
     if plan.notes:
         result["notes"] = list(plan.notes)
     result["models"] = _references(plan.models)
+    sound = None
+    if "html" in request.formats:
+        with recording.stopwatch.stage("report"):
+            sound = speech.prepare(audio.waveform, report_audio_mb, control)
     result["timings"] = _timings(plan.load_s, recording)
     name = recording.source.id or name_of(recording.source.url)
     names = {number: known.name for number, known in diarization.identities.items()}
@@ -67,6 +77,8 @@ def build(
     for wanted in request.formats:
         control.check()
         files |= formats.render([wanted], document)
+    if sound:
+        files["html"] = page.render(result, document, sound)
     if files:
         result["files"] = files
     return result

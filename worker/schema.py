@@ -45,7 +45,7 @@ MAX_GUESSED = 100
 
 
 Task = Literal["diarization", "asr", "transcript"]
-Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid"]
+Format = Literal["json", "txt", "srt", "vtt", "rttm", "textgrid", "html"]
 Timestamps = Literal["none", "segment", "word"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}$")]
 Hotword = Annotated[Text, Field(min_length=1, max_length=100)]

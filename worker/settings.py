@@ -164,6 +164,15 @@ class Settings(BaseModel):
         description="S3 region, also for `BUCKET_*`; by default what the endpoint's name tells, "
         "else `us-east-1`",
     )
+    report_audio_mb: float = Field(
+        5,
+        alias="SPEECH_REPORT_AUDIO_MB",
+        ge=0,
+        allow_inf_nan=False,
+        description="largest audio that an HTML report holds, in MB (10^6 bytes), compressed to "
+        "10.8 an hour and a third larger in the page; longer recordings are left out, and the page "
+        "asks for the file; 0: always",
+    )
     log_level: str = Field(
         "INFO",
         alias="SPEECH_LOG_LEVEL",

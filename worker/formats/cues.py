@@ -15,12 +15,16 @@ MIN_CUE_MS = 833
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Lines shown together; times in milliseconds."""
+    """Lines shown together; times in milliseconds.
+
+    name : with which the first line begins, as it is written there; empty where none is.
+    """
 
     start: int
     end: int
     lines: tuple[str, ...]
     speaker: int | None
+    name: str = ""
 
 
 def build(document: Document, *, named: bool) -> list[Cue]:
@@ -78,12 +82,13 @@ def _cues(utterance: Utterance, tokens: list[Token], name: str = "") -> list[Cue
         name = f"{name[:-2]}…:" if rest else name
         named = Token(name, spaced=False, start=tokens[0].start, end=tokens[0].start)
         tokens = [named, replace(tokens[0], spaced=True), *tokens[1:]]
-    cues = []
+    cues: list[Cue] = []
     for lines in wrap(tokens, wide=is_wide(utterance.text), lead=1 if name else 0):
         shown = tokens[lines[0][0] : lines[-1][1]]
         start, end = shown[0].start, max(token.end for token in shown)
         text = tuple(_line(tokens[first:last]) for first, last in lines)
-        cues.append(Cue(milliseconds(start), milliseconds(end), text, utterance.speaker))
+        lead = "" if cues else name  # it stands once
+        cues.append(Cue(milliseconds(start), milliseconds(end), text, utterance.speaker, lead))
     return cues
 
 
