@@ -25,7 +25,7 @@ from tests.manual import (
     quoted,
 )
 from worker import health
-from worker.schema import parse, parse_s3_config
+from worker.parsing import parse, parse_s3_config
 from worker.settings import Settings
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "job.schema.json").read_text()))

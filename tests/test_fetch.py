@@ -20,7 +20,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.fetch import fetch
-from worker.schema import parse_s3_config
+from worker.parsing import parse_s3_config
 from worker.settings import Settings
 
 BODY = bytes(range(256)) * 4

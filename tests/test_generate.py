@@ -12,10 +12,10 @@ from scripts import generate, generate_hub
 from tests import dockerfile
 from tests.dockerfile import Stage
 from volume_bootstrap.project import read_project
-from worker import schema
 from worker.defaults import ProjectDefaults
 from worker.device import choose
 from worker.engines import whisper_device
+from worker.parsing import parse
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,12 +152,12 @@ def test_the_jobs_are_ones_that_the_project_of_the_image_can_do(hub, jobs):
     names = [test["name"] for test in jobs["tests"]]
     assert len(names) == len(set(names))
     for test in jobs["tests"]:
-        request = schema.parse(test["input"])
+        request = parse(test["input"])
         assert {source.url for source in request.audio} <= samples
         assert request.task == "diarization" or defaults.asr is not None
         assert request.model is None
         assert test["timeout"] >= 1000 * 60
-    assert {schema.parse(test["input"]).task for test in jobs["tests"]} == {
+    assert {parse(test["input"]).task for test in jobs["tests"]} == {
         "transcript", "diarization", "asr",
     }  # fmt: skip
     assert jobs["config"] == {"cpuFlavor": hub["config"]["cpuFlavor"]}

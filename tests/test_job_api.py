@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 from scripts.generate_job_api import errors, fill
 from tests.manual import ROOT
 from worker.errors import InvalidInputError
-from worker.schema import JobRequest, S3Config, parse, parse_s3_config
+from worker.parsing import parse, parse_s3_config
+from worker.schema import JobRequest, S3Config
 
 JOB_API = (ROOT / "docs" / "job-api.md").read_text()
 SCHEMA = json.loads((ROOT / "docs" / "job.schema.json").read_text())

@@ -13,7 +13,7 @@ from tests.media_server import MediaServer
 from worker.control import JobControl
 from worker.errors import CancelledError, WorkerError
 from worker.recordings import AHEAD, Recording, read_ahead
-from worker.schema import AudioSource
+from worker.sources import AudioSource
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ from worker.control import JobControl
 from worker.deliver import RUN_LIMIT_BYTES, Delivery
 from worker.errors import CancelledError, OutputTooLargeError
 from worker.formats.document import Document
+from worker.parsing import parse
 from worker.parts import serialise
 from worker.report import page, reading, speech
 from worker.report.speech import Sound
-from worker.schema import parse
 from worker.waveform import SAMPLE_RATE
 
 ROOT = Path(__file__).resolve().parent.parent

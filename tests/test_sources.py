@@ -5,7 +5,7 @@ import math
 import pytest
 
 from worker.errors import InvalidInputError
-from worker.schema import parse
+from worker.parsing import parse
 from worker.sources import MAX_VOICES
 
 JOB = {"task": "diarization", "audio": "volume://a.wav"}

@@ -132,10 +132,10 @@ def check(jobs: Sequence[LocalJob]) -> None:
     InvalidInputError
         A field is unknown, or has a value that is not allowed.
     """
-    from worker import schema  # stands on the volume's packages
+    from worker import parsing  # stands on the volume's packages
 
     for job in jobs:
-        schema.parse(job.fields)
+        parsing.parse(job.fields)
 
 
 def show(name: str, reply: Reply, formats: Sequence[str], folder: Path) -> bool:

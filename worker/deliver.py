@@ -13,12 +13,13 @@ from worker import s3, s3_account
 from worker.control import JobControl
 from worker.errors import ForbiddenUrlError, OutputFailedError, OutputTooLargeError, WorkerError
 from worker.keep import keep
+from worker.parsing import parse_s3_config
 from worker.parts import serialise
 from worker.places import Place
 from worker.replies import Reply
 from worker.report import page
 from worker.s3_account import HOW_TO_SET_UP, Account
-from worker.schema import JobRequest, parse_s3_config
+from worker.schema import JobRequest
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)

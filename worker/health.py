@@ -14,7 +14,7 @@ from worker.errors import InvalidInputError, ModelNotProvisionedError
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
 from worker.naming import quote
-from worker.schema import MAX_MISTAKES, check_num_fields
+from worker.parsing import MAX_MISTAKES, check_num_fields
 from worker.settings import Settings
 from worker.telemetry import Tally
 

@@ -27,10 +27,11 @@ from worker.job import Job
 from worker.memory import is_out_of_memory
 from worker.model_cache import ModelCache
 from worker.model_store import ModelStore
+from worker.parsing import parse
 from worker.planning import Planner
 from worker.replies import Reply
 from worker.s3_account import Account
-from worker.schema import JobRequest, parse
+from worker.schema import JobRequest
 from worker.settings import Settings
 from worker.telemetry import Record, Tally
 

@@ -7,8 +7,8 @@ import pytest
 
 from worker import s3, s3_account
 from worker.errors import FetchFailedError
+from worker.parsing import parse_s3_config
 from worker.s3_account import Account
-from worker.schema import parse_s3_config
 from worker.settings import Settings
 
 SECRET = "a/very+secret"

@@ -12,7 +12,7 @@ from worker import s3
 from worker.control import JobControl
 from worker.deliver import Delivery
 from worker.errors import FetchFailedError
-from worker.schema import parse
+from worker.parsing import parse
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from tests import s3_server
 from tests.s3.accounts import LARGE
 from worker import s3_account
 from worker.errors import FetchFailedError, WorkerError
+from worker.parsing import parse_s3_config
 from worker.s3 import Bucket
-from worker.schema import parse_s3_config
 
 ALL = ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"]
 CALLS = ("check", "upload", "upload of parts", "download")

@@ -1,7 +1,7 @@
 import pytest
 
 from worker.errors import InvalidInputError
-from worker.schema import parse
+from worker.parsing import parse
 
 JOB = {"task": "diarization", "audio": "https://example.com/a.wav"}
 
