@@ -143,8 +143,8 @@ def options_of(module: str, *subcommands: str) -> frozenset[str]:
         check=True,
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
     )
-    taken = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", done.stdout)
-    named = re.findall(r"^[│ ] ([a-z][a-z-]*) {2,}\S", done.stdout, re.MULTILINE)
+    taken = re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", done.stdout)
+    named = re.findall(r"^[│ ] +([a-z][a-z-]*) {2,}\S", done.stdout, re.MULTILINE)
     return frozenset([*taken, *named, *re.findall("COMMAND", done.stdout)])
 
 
