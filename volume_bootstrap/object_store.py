@@ -233,8 +233,8 @@ class Store:
                 reason = f"{where} at {self.endpoint}: {type(error).__name__}"
             except botocore.exceptions.BotoCoreError as error:
                 raise StoreError(
-                    f"{where}: {without_credentials(str(error))}. Set AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or mend what it names."
+                    f"{where}: {without_credentials(str(error))}. Check --endpoint-url and the "
+                    "AWS_* variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
                 ) from error
             failures += 1
             self._pause(failures, reason)

@@ -45,13 +45,11 @@ def connect(endpoint_url: str | None) -> Any:  # noqa: ANN401 - boto3 has no typ
         response_checksum_validation="when_required",
         s3={"payload_signing_enabled": True},
     )
-    region = None
-    if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
-        named = RUNPOD.fullmatch(endpoint_url or os.environ.get("AWS_ENDPOINT_URL", ""))
-        region = named["datacenter"].upper() if named else None
     # A session of its own: the default one is not for several threads.
-    session = boto3.Session(region_name=region)
-    return session.client("s3", endpoint_url=endpoint_url, config=config)
+    session = boto3.Session()
+    named = RUNPOD.fullmatch(endpoint_url or os.environ.get("AWS_ENDPOINT_URL", ""))
+    region = session.region_name or (named["datacenter"].upper() if named else None)
+    return session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
 
 
 def passing_errors() -> tuple[type[Exception], ...]:
