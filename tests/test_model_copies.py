@@ -108,7 +108,7 @@ def test_a_push_says_what_is_left_to_be_done(imported):
     assert done.returncode == 0, done.stderr
     first, *lines = done.stdout.splitlines()
     assert first == (
-        f"tiny on s3://bucket/a/ at {url}: 1 files, 7 B sent; its manifest names them now"
+        f"tiny on s3://bucket/a/ at {url}: 1 file, 7 B sent; its manifest names them now"
     )
     assert (
         lines[1] == "  packages were not pushed: a pod with the volume installs them with `setup`"

@@ -98,7 +98,7 @@ def test_all_that_is_wrong_is_named_at_once_with_what_is_expected(empty, copied)
         bring(empty, copied, entry(files=files))
     first, *lines = str(caught.value).splitlines()
     assert first == f"{copied} does not hold model one (org/one); nothing was taken."
-    expects = "models.yaml expects SHA-256"
+    expects = "it should have SHA-256"
     due = f"{expects} {sha256(b'x')}"
     is_link = "is a link; copy what it leads to (cp -rL);"
     assert lines == [
@@ -201,6 +201,20 @@ def test_a_killed_import_is_gone_on_with(empty, copied):
     assert (folder / "model.pt").stat().st_ino == there
     assert (folder / "large.bin").read_bytes() == large
     assert not partial.exists()
+
+
+def test_an_export_comes_back_without_files_in_models_yaml(empty, copied, tmp_path):
+    record, _ = bring(empty, copied)
+    model_export.to_folder(empty, record, tmp_path / "out")
+    whole = entry(files=[], sources=[{"kind": "modelscope"}])
+    again, _ = bring(Volume(tmp_path / "other"), tmp_path / "out" / "one", whole)
+    assert again.folder == record.folder
+    (tmp_path / "out/one/config.yaml").write_bytes(b"a: 3")
+    with pytest.raises(ModelError, match=r"config\.yaml: its SHA-256 is"):
+        bring(empty, tmp_path / "out" / "one", whole)
+    (tmp_path / "out/one/config.yaml").unlink()
+    with pytest.raises(ModelError, match=r"lacks config\.yaml, which its \.record\.json names"):
+        bring(empty, tmp_path / "out" / "one", whole)
 
 
 @pytest.fixture

@@ -168,7 +168,8 @@ def _ambiguous(aliases: list[str], projects: list[str]) -> str:
 
 
 def _show_pushed(pushed: Pushed) -> None:
-    sent = f"{pushed.num_sent} files, {console.size(pushed.sent_bytes)} sent"
+    files = "1 file" if pushed.num_sent == 1 else f"{pushed.num_sent} files"
+    sent = f"{files}, {console.size(pushed.sent_bytes)} sent"
     state = "its manifest names them now" if pushed.switched else "its manifest named them already"
     console.print_lines(
         f"{pushed.project} on {pushed.target}: {sent}; {state}",

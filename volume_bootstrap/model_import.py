@@ -110,28 +110,43 @@ def _survey(entry: ModelEntry, folder: Path) -> dict[str, str]:
     ModelError
         Some are missing, cannot be read, or are others; with what is expected of each.
     """
-    wanted = {file.path: file.sha256 for file in entry.files} or dict.fromkeys(_all(folder))
-    if not wanted:
-        raise ModelError(f"{folder} holds no files of a model.")
+    wanted = {file.path: file.sha256 for file in entry.files} or _unlisted(folder)
     with ThreadPoolExecutor() as pool:
         looked = pool.map(lambda path: _look_at(folder, path, wanted[path]), wanted)
         found = dict(zip(wanted, looked, strict=True))
     problems = [problem for _, problem in found.values() if problem]
     if problems:
-        others = sorted(path for path in _all(folder) if path not in wanted)
+        tops = {path.partition("/")[0] for path in wanted}
+        others = sorted({path.name for path in folder.iterdir()} - tops)
         more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-        named = f"\n  not asked for: {', '.join(others[:MOST_NAMED])}{more}" if others else ""
+        if others:
+            problems.append(f"not asked for: {', '.join(others[:MOST_NAMED])}{more}")
         raise ModelError(
             f"{folder} does not hold model {entry.alias} ({entry.id}); nothing was taken.\n  "
             + "\n  ".join(problems)
-            + named
         )
     return {path: digest for path, (digest, _) in found.items()}
 
 
+def _unlisted(folder: Path) -> dict[str, str | None]:
+    """Files to take where models.yaml names none: those of an export's record, or all there are."""
+    names = _all(folder)
+    try:
+        sums = originals(read_model(folder / RECORD)) if (folder / RECORD).is_file() else {}
+    except LayoutError as error:
+        raise ModelError(f"{error} Export it again, or remove that file to take all.") from error
+    # Paths are those that were found: what a record says may lead out of the folder.
+    if lost := sorted(sums.keys() - set(names)):
+        raise ModelError(f"{folder} lacks {', '.join(lost)}, which its {RECORD} names.")
+    wanted = {path: sums.get(path) for path in names if path in sums or not sums}
+    if not wanted:
+        raise ModelError(f"{folder} holds no files of a model.")
+    return wanted
+
+
 def _look_at(folder: Path, path: str, expected: str | None) -> tuple[str, str]:
     """SHA-256 of a file, and what is wrong with it, if anything."""
-    due = f"models.yaml expects SHA-256 {expected}" if expected else "models.yaml names it"
+    due = f"it should have SHA-256 {expected}" if expected else "models.yaml names it"
     digest = hashlib.sha256()
     try:
         with _opened(folder, path) as file:

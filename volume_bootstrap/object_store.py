@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,12 +51,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What an endpoint tells of an object; both times are its own."""
+    """What an endpoint tells of an object; `silence` is since it was written, by its own clock."""
 
     size: int
     etag: str
-    modified: datetime
-    now: datetime
+    silence: timedelta
 
 
 class Store:
@@ -124,9 +123,9 @@ class Store:
         except MissingError:
             return None
         told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        modified = answer["LastModified"]
-        now = parsedate_to_datetime(told) if told else datetime.now(modified.tzinfo)
-        return Head(answer["ContentLength"], answer["ETag"].strip('"'), modified, now)
+        now = parsedate_to_datetime(told) if told else datetime.now(UTC)
+        silence = now - answer.get("LastModified", now)
+        return Head(answer["ContentLength"], answer.get("ETag", "").strip('"'), silence)
 
     def read(self, key: str) -> bytes | None:
         """Content of a small object; none where there is none."""
@@ -166,9 +165,11 @@ class Store:
         """
         offset, etag, failures = 0, "", 0
         while True:
-            span: dict[str, Any] = {"Range": f"bytes={offset}-", "IfMatch": etag} if offset else {}
+            span: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
+            if offset and etag:
+                span["IfMatch"] = etag
             answer = self.call("get_object", key, **span)
-            etag, end = answer["ETag"], offset + answer["ContentLength"]
+            etag, end = answer.get("ETag", ""), offset + answer["ContentLength"]
             reason = "it broke off"
             try:
                 with answer["Body"] as stream:

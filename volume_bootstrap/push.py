@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from volume_bootstrap.errors import StoreError
 from volume_bootstrap.layout import (
@@ -155,9 +154,11 @@ def _refuse_writer(store: Store) -> None:
     head = store.head(LOCK)
     if head is None:
         return
-    silence = head.now - head.modified
-    if silence > timedelta(seconds=DEAD_AFTER_S):
-        logger.warning("the writer of %s was silent for %s and counts as dead", store.name, silence)
+    silence_s = head.silence.total_seconds()
+    if silence_s > DEAD_AFTER_S:
+        logger.warning(
+            "whoever wrote to %s was silent for %.0f s and counts as dead", store.name, silence_s
+        )
         return
     try:
         owner = json.loads(store.read(LOCK) or b"")
@@ -165,7 +166,7 @@ def _refuse_writer(store: Store) -> None:
     except (ValueError, KeyError, TypeError):
         name = "somebody"
     raise StoreError(
-        f"{name} is writing to {store.name}: its {LOCK} was touched {silence.seconds} s ago. Run "
+        f"{name} is writing to {store.name}: its {LOCK} was touched {silence_s:.0f} s ago. Run "
         f"this again when that has ended; a minute after it died this counts as over."
     )
 
