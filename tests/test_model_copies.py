@@ -79,6 +79,9 @@ def test_what_is_exported_is_imported_elsewhere(imported):
     assert run(imported, "export", "words", "--to", "out/").stdout == (
         "out/words: it is there already\n"
     )
+    for place in ("", "S3://bucket", "https://bucket"):
+        done = run(imported, "export", "words", "--to", place)
+        assert done.stderr == f"error: --to is {place!r}; give a folder, or s3://BUCKET/PREFIX.\n"
     done = run(imported, "import", "out/words", "--as", "words", "-p", "other", volume="second")
     assert done.stdout.startswith("other: words is ready\n")
     names = imported.root / "second" / "models" / "hub" / "org" / "words"

@@ -79,7 +79,7 @@ def export(
         with writing(target):
             done = model_export.to_bucket(target, records, Place(to, endpoint_url))
     else:
-        folder = Path(to).absolute()
+        folder = _folder(to)
         done = [model_export.to_folder(target, record, folder) for record in records]
     places = [f"{to.rstrip('/')}/{record.alias}" for record in records]
     if as_json:
@@ -116,6 +116,13 @@ def push_(
         console.print_json({**asdict(pushed), "on_a_pod": command_on_a_pod(pushed.project)})
         return
     _show_pushed(pushed)
+
+
+def _folder(to: str) -> Path:
+    """Folder that is meant; an address that is none of a bucket would become one."""
+    if not to or "://" in to:
+        raise ModelError(f"--to is {to!r}; give a folder, or s3://BUCKET/PREFIX.")
+    return Path(to).absolute()
 
 
 def _entry(volume: Volume, alias: str, named: str | None) -> tuple[Project, ModelEntry]:

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 8
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 20.0
-"""Pauses double from the first to the longest: a minute and a quarter until a call is given up."""
+"""Pauses double from the first to the longest: 51.5 s of them until a call is given up."""
 Record = TypeVar("Record")
 ADDRESS = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,62})(?:/(?P<prefix>.*))?")
 
