@@ -20,8 +20,9 @@ import boto3
 from tests.server_process import ServerProcess
 
 MOTO = """
-import json, sys
+import json, logging, sys
 from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").disabled = True
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(json.dumps(server.get_host_and_port()), flush=True)
@@ -160,11 +161,11 @@ class _Handler(BaseHTTPRequestHandler):
         proxy: Proxy = self.server.proxy
         fault = proxy.take(Seen(self.command, self.path, dict(self.headers)))
         self.close_connection = True
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.received = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault:
             fault(self)
         else:
-            self.forward(body)
+            self.forward(self.received)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
 

@@ -11,7 +11,14 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from volume_bootstrap import cli_deps, cli_models, console, dependencies, maintenance
+from volume_bootstrap import (
+    cli_deps,
+    cli_model_copies,
+    cli_models,
+    console,
+    dependencies,
+    maintenance,
+)
 from volume_bootstrap.cli_options import (
     AnyProjects,
     AsJson,
@@ -45,7 +52,7 @@ app = typer.Typer(
     help="Fill a network volume with what the speech worker needs.",
 )
 app.add_typer(cli_deps.app, name="deps")
-app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_model_copies.app, name="models")
 
 
 @app.command()

@@ -24,7 +24,7 @@ from volume_bootstrap.layout import LayoutError, ModelRecord, Volume, read_manif
 from volume_bootstrap.lock import writing
 from volume_bootstrap.project import Project
 
-app = typer.Typer(help="Plan, download, list and verify models.")
+app = typer.Typer(help="Plan, download, list, verify, import, export and push models.")
 
 
 @app.command()

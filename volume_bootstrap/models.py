@@ -7,9 +7,11 @@ written, which names other folders from then on.
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from volume_bootstrap import files, versions
@@ -86,14 +88,29 @@ def provision(
         if finding.record is not None and finding.plan.action == "keep"
     }
     missing = [finding for finding in findings if finding.plan.action != "keep"]
-    try:
+    with telling_no_room(volume):
         # The sources come first, because the export is dear.
         gathered = _gather_all(volume, missing, force=force)
         with Exporter(volume, generation) as exporter:
             for finding, found in zip(missing, gathered, strict=True):
                 entry = finding.plan.entry
                 folder = partial_folder(volume, entry, force=force)
-                records[entry.alias] = _finish(volume, entry, folder, found, exporter)
+                export = partial(export_with, exporter, folder)
+                records[entry.alias] = finish(volume, entry, folder, found, export)
+    return tuple(records[entry.alias] for entry in entries), bool(missing)
+
+
+@contextmanager
+def telling_no_room(volume: Volume) -> Iterator[None]:
+    """Make an error that tells what to do of a full volume.
+
+    Raises
+    ------
+    ModelError
+        It is full.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -101,7 +118,6 @@ def provision(
             f"There is no room left for the models on {volume.models}: {error.strerror}. Free some "
             "or enlarge the volume, and run this again: what was fetched stays."
         ) from error
-    return tuple(records[entry.alias] for entry in entries), bool(missing)
 
 
 def _gather_all(volume: Volume, missing: Sequence[Finding], *, force: bool) -> list[Gathered]:
@@ -147,10 +163,32 @@ def _link_originals(volume: Volume, record: ModelRecord, folder: Path) -> Gather
     return mark(folder, Gathered(record.source, digests))
 
 
-def _finish(
-    volume: Volume, entry: ModelEntry, folder: Path, gathered: Gathered, exporter: Exporter
+def export_with(exporter: Exporter, folder: Path, network: str) -> float:
+    """Leave the exported file in a model's folder; its difference from the original."""
+    stage("export")
+    logger.info("exporting %s to ONNX", folder.parent.name.removeprefix("."))
+    return exporter.export(network, folder, folder / RUNTIME)
+
+
+def finish(
+    volume: Volume,
+    entry: ModelEntry,
+    folder: Path,
+    gathered: Gathered,
+    export: Callable[[str], float],
 ) -> ModelRecord:
-    """Export a model whose files are together, and give its folder the name of a version."""
+    """Export a model whose files are together, and give its folder the name of a version.
+
+    Parameters
+    ----------
+    export : leaves the exported file of a network in the folder, and returns its difference from
+        the original; called for models that have one.
+
+    Raises
+    ------
+    ModelError
+        There are no files, one would be in the exported file's place, or the export fails.
+    """
     digests = dict(sorted(gathered.digests.items()))
     if not digests:
         raise ModelError(f"Model {entry.alias} has no files; name them in models.yaml.")
@@ -165,9 +203,7 @@ def _finish(
                 f"Model {entry.alias} has a {RUNTIME} of its own, where the exported file would "
                 "be; leave it out of `files` in models.yaml."
             )
-        stage("export")
-        logger.info("%s: exporting to ONNX", entry.alias)
-        parity = exporter.export(entry.export, folder, folder / RUNTIME)
+        parity = export(entry.export)
         digests[RUNTIME] = files.sha256_of(folder / RUNTIME)
         record = replace(record, runtime=RUNTIME, parity=parity)
     stage("record")

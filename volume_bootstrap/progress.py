@@ -37,10 +37,12 @@ class Progress:
     Parameters
     ----------
     label : what is fetched, such as ``models``.
+    verb : what became of the files at the end.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, verb: str = "fetched") -> None:
         self._label = label
+        self._verb = verb
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._open: list[Callable[[], None]] = []
@@ -78,8 +80,8 @@ class Progress:
             seconds = time.monotonic() - self._started
             megabytes = self._fetched_bytes / 1e6
             logger.info(
-                "%s: fetched %d files, %.1f MB, in %.1f s, %.1f MB/s",
-                self._label, len(self._sizes), megabytes, seconds, megabytes / max(seconds, 1e-3),
+                "%s: %s %d files, %.1f MB, in %.1f s, %.1f MB/s", self._label, self._verb,
+                len(self._sizes), megabytes, seconds, megabytes / max(seconds, 1e-3),
             )  # fmt: skip
 
     def expect(self, name: str, size_bytes: int | None, done_bytes: int = 0) -> None:

@@ -4,22 +4,20 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from volume_bootstrap import generations, models
+from volume_bootstrap import generations, models, recording
 from volume_bootstrap.building import build
 from volume_bootstrap.dependencies import Plan
 from volume_bootstrap.errors import DependencyError
-from volume_bootstrap.files import copy_file, sha256_of, write_text
+from volume_bootstrap.files import copy_file, sha256_of
 from volume_bootstrap.layout import (
     Generation,
     LayoutError,
     Manifest,
     ModelRecord,
     Volume,
-    dump,
     read_manifest,
 )
 from volume_bootstrap.project import ROOT, Project
-from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
 
@@ -140,19 +138,8 @@ def _provision(
 
 def _record(volume: Volume, project: Project, records: tuple[ModelRecord, ...]) -> bool:
     """Let the manifest tell of models, and other tools find them; whether it told otherwise."""
-    text = dump(Manifest(project.name, volume.python, project.settings.defaults, records))
-    path = volume.manifest(project.name)
-    rewritten = not path.is_file() or path.read_bytes() != text.encode()
-    if rewritten:
-        # The switch: from here on the worker finds the new models.
-        stage("manifest")
-        write_text(path, text)
-    copy = volume.manifest_copy(project.name)
-    if not copy.is_file() or copy.read_bytes() != text.encode():
-        write_text(copy, text)
-    stage("publish")
-    models.publish(volume, records)
-    return rewritten
+    defaults = project.settings.defaults
+    return recording.write(volume, Manifest(project.name, volume.python, defaults, records))
 
 
 def _copy_sample(volume: Volume, sample: str) -> bool:

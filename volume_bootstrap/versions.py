@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from volume_bootstrap import files
+from volume_bootstrap.errors import ModelError
 from volume_bootstrap.hub_layouts import make_findable
 from volume_bootstrap.integrity import Damage
 from volume_bootstrap.layout import LayoutError, ModelFile, ModelRecord, Volume, dump, read_model
@@ -38,6 +39,28 @@ def public_names(volume: Volume, model_id: str) -> list[Path]:
     return list(
         dict.fromkeys([hub / name, hub / written, volume.models / "models" / org / written])
     )
+
+
+def keep_out(volume: Volume, folder: Path) -> None:
+    """Refuse a folder of somebody's that lies where the provisioner moves and removes files.
+
+    Raises
+    ------
+    ModelError
+        It does.
+    """
+    there = folder.resolve()
+    for own in (
+        volume.models,
+        volume.metadata,
+        volume.root / "python-deps",
+        volume.root / ".cache",
+    ):
+        if there.is_relative_to(own.resolve()):
+            raise ModelError(
+                f"{folder} is in {own}, which the provisioner keeps itself; name a folder "
+                "elsewhere. `models download` takes over what other tools left there."
+            )
 
 
 def records_beside(volume: Volume, model_id: str) -> list[ModelRecord]:

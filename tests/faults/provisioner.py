@@ -18,12 +18,11 @@ from tests.faults import pythons, supplies, volumes, writers
 from tests.faults.cases import try_case
 from tests.faults.exports import export_scene
 from tests.faults.kills import Kill, Target, kill_often
+from tests.faults.pushes import push_scene
 from tests.faults.report import Row, faults_table, kills_table, tell
 from tests.faults.scene import Scene, scene
 
-SLOW_WHEELS_BYTES_PER_S = 4_000_000
-SLOW_MODELS_STEP_BYTES = 100_000
-"""What a hub that is slow sends at a time: 5 MB/s for each file."""
+PUSHES_KILLED = 30
 
 
 def try_provisioner(wanted: re.Pattern[str], seed: int, num_kills: int) -> bool:
@@ -34,7 +33,7 @@ def try_provisioner(wanted: re.Pattern[str], seed: int, num_kills: int) -> bool:
     Parameters
     ----------
     seed : of the moments at which it is killed
-    num_kills : of an install, and of a download
+    num_kills : of an install, and of a download; a push has its own number
     """
     kills: list[tuple[Target, dict[str, list[Kill]]]] = []
     with tempfile.TemporaryDirectory(prefix="speech-faults-") as folder:
@@ -63,11 +62,11 @@ def _targets(
         Target("models download, export", "models download", ("models",), 3, options, stages),
         export_scene,
     )
+    yield Target("models push", "models push", ("models",), PUSHES_KILLED), push_scene
 
 
 def _kill(place: Scene, target: Target, source: random.Random) -> dict[str, list[Kill]]:
-    place.index.misbehave(bytes_per_s=SLOW_WHEELS_BYTES_PER_S)
-    place.hub.fault("model.bin", "slow", bytes=SLOW_MODELS_STEP_BYTES)
+    place.slow_down()
     _begin(place)
     return kill_often(place, target, source)
 

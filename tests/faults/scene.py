@@ -27,6 +27,9 @@ MODEL = "tests/voice"
 MODEL_FILES = {"model.bin": 3_000_000, "extra.bin": 1_500_000}
 TIMEOUT_S = 120.0
 SMALL_BYTES = 1_000_000
+SLOW_WHEELS_BYTES_PER_S = 4_000_000
+SLOW_MODELS_STEP_BYTES = 100_000
+"""What a hub that is slow sends at a time: 5 MB/s for each file."""
 STAGE = re.compile(r"stage: (\S+)")
 
 
@@ -84,6 +87,11 @@ class Scene:
     @property
     def temporary(self) -> Path:
         return self.checkout.root / "tmp"
+
+    def slow_down(self) -> None:
+        """Let index and hub take their time: a kill is to find the run at work."""
+        self.index.misbehave(bytes_per_s=SLOW_WHEELS_BYTES_PER_S)
+        self.hub.fault("model.bin", "slow", bytes=SLOW_MODELS_STEP_BYTES)
 
     def offer_next(self, kinds: Sequence[str] = KINDS) -> None:
         """Put the next version on the index and the hub, and ask for it."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import S3Source
-from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener, save_all
+from volume_bootstrap.s3_client import connect, passing_errors
+from volume_bootstrap.sources.transfer import Body, Interrupted, Opener, save_all
 from volume_bootstrap.sources.wanted import Wanted, address_name, without_credentials
-from volume_bootstrap.sources.web import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIED, end_reading
+from volume_bootstrap.sources.web import RETRIED, end_reading
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -26,22 +27,12 @@ def fetch(
     source: S3Source, wanted: Sequence[Wanted], folder: Path, progress: Progress
 ) -> dict[str, str]:
     """Download each object; credentials, region and endpoint come from AWS_* as for any client."""
-    import boto3
     import botocore.exceptions
-    from botocore.config import Config
 
     bucket, _, prefix = source.url.removeprefix("s3://").partition("/")
     prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-    config = Config(
-        # `transfer` tries again, after the 502 that RunPod's API answers now and then, too.
-        retries={"mode": "standard", "total_max_attempts": 1},
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
-        max_pool_connections=FILES_AT_ONCE,
-    )
     try:
-        # A session of its own: the default one is not for several threads.
-        client = boto3.Session().client("s3", endpoint_url=source.endpoint_url, config=config)
+        client = connect(source.endpoint_url)
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         reason = without_credentials(str(error))
         raise SourceError(
@@ -59,15 +50,8 @@ def fetch(
 
 def _opener(client: Any, bucket: str, key: str) -> Opener:  # noqa: ANN401 - boto3 has no types
     import botocore.exceptions
-    import urllib3
 
     where = f"s3://{bucket}/{key} at {address_name(client.meta.endpoint_url)}"
-    transient = (
-        botocore.exceptions.ConnectionError,
-        botocore.exceptions.HTTPClientError,
-        botocore.exceptions.IncompleteReadError,
-        urllib3.exceptions.HTTPError,
-    )
 
     @contextmanager
     def open_at(start: int, etag: str | None) -> Iterator[Body]:
@@ -87,7 +71,7 @@ def _opener(client: Any, bucket: str, key: str) -> Opener:  # noqa: ANN401 - bot
                 yield Body(start, size, current, stream.read, lambda: end_reading(stream))
         except botocore.exceptions.ClientError as error:
             raise _explained(error, where) from error
-        except transient as error:
+        except passing_errors() as error:
             raise Interrupted(f"{where}: {type(error).__name__}") from error
 
     return open_at
