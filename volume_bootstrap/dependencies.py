@@ -95,15 +95,7 @@ def plan(
         variant = now.variant
     variant = project.choose_variant(variant)
     groups = project.groups(variant)
-    inputs = files.digest_of(
-        RECIPE,
-        variant,
-        # With the addresses as they stand there: which mirror a variable names is no change.
-        [group.model_dump() for group in groups],
-        project.dependencies.imports,
-        image_lock.read_text(encoding="utf-8"),
-        sysconfig.get_config_var("SOABI"),
-    )
+    inputs = inputs_of(project, variant, image_lock)
     if now and now.inputs == inputs and not force and not missing_packages(volume, now):
         return Plan(project, variant, inputs, now, None, None)
     stage("resolve")
@@ -123,6 +115,19 @@ def plan(
             f"The packages of project {project.name} do not resolve. {error}"
         ) from error
     return Plan(project, variant, inputs, now, resolved, uv)
+
+
+def inputs_of(project: Project, variant: str | None, image_lock: Path = IMAGE_LOCK) -> str:
+    """Digest of all that a resolution is asked for."""
+    return files.digest_of(
+        RECIPE,
+        variant,
+        # With the addresses as they stand there: which mirror a variable names is no change.
+        [group.model_dump() for group in project.groups(variant)],
+        project.dependencies.imports,
+        image_lock.read_text(encoding="utf-8"),
+        sysconfig.get_config_var("SOABI"),
+    )
 
 
 def resolve(uv: Uv, requirements: str, *options: str) -> dict[str, str]:

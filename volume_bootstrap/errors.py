@@ -9,6 +9,7 @@
     ├── DependencyError     packages do not resolve, install or import
     ├── SourceError         a source did not give a model's files
     ├── ModelError          a model's files are wrong, or no source gave them
+    ├── BundleError         a bundle cannot be made, is damaged, or is not for this machine
     └── DamageError         files on the volume are not as they were provisioned
 
 Anything else is a defect of the provisioner; exit code 2.
@@ -37,6 +38,10 @@ class SourceError(ProvisionError):
 
 class ModelError(ProvisionError):
     """A model's files are wrong, or no source gave them."""
+
+
+class BundleError(ProvisionError):
+    """A bundle cannot be made, is damaged, or is not for this machine."""
 
 
 class DamageError(ProvisionError):
