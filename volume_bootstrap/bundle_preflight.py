@@ -153,11 +153,11 @@ def _unwritable(volume: Volume) -> Iterator[str]:
     """Name folders of the volume that this user may not write to."""
     places = [volume.root, volume.models, volume.metadata, volume.generations, volume.uv_cache]
     for folder in dict.fromkeys(_existing(place) for place in places):
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not folder.is_dir():
+            yield f"{folder} is no folder; name the folder that is the volume."
+        elif not os.access(folder, os.W_OK | os.X_OK):
             why = "read-only" if _is_read_only(folder) else f"not this user's ({os.getuid()})"
             yield f"{folder} cannot be written to: it is {why}. Mount it so that this user may."
-        elif not folder.is_dir():
-            yield f"{folder} is no folder; name the folder that is the volume."
 
 
 def _no_room(volume: Volume, bundle: Bundle, work: Work) -> Iterator[str]:
