@@ -24,18 +24,14 @@ from volume_bootstrap.layout import Volume, running_python
 from volume_bootstrap.project import Project, read_project
 from volume_bootstrap.setup import Outcome, set_up
 
+WEIGHTS = "projects/demo/models/speech_fsmn_vad_zh-cn-16k-common-pytorch"
 MODEL = {
     "alias": "vad",
     "id": "tests/vad",
     "task": "vad",
     "licence": "Apache-2.0",
     "files": [{"path": "config.yaml"}, {"path": "am.mvn"}],
-    "sources": [
-        {
-            "kind": "bundled",
-            "path": "projects/demo/models/speech_fsmn_vad_zh-cn-16k-common-pytorch",
-        }
-    ],
+    "sources": [{"kind": "bundled", "path": WEIGHTS}],
 }
 SAMPLE = "tests/data/sample.wav"
 
@@ -82,6 +78,7 @@ def tiny(folder: Path) -> Iterator[Tiny]:
     made = Tiny(make_checkout(folder / "checkout"))
     with pytest.MonkeyPatch.context() as patch:
         use(patch, made.checkout.environment())
+        shutil.copytree(ROOT / WEIGHTS, made.checkout.root / WEIGHTS)
         made.ask("greeting==1.0")
         yield made
 

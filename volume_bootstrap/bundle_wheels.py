@@ -17,7 +17,7 @@ from packaging.utils import parse_wheel_filename
 
 from volume_bootstrap import files, resolution
 from volume_bootstrap.bundle_manifest import BundledWheel
-from volume_bootstrap.dependencies import IMAGE_LOCK
+from volume_bootstrap.dependencies import resolve_groups
 from volume_bootstrap.errors import BundleError, DependencyError, SourceError, ToolError
 from volume_bootstrap.layout import Generation, Volume, running_python
 from volume_bootstrap.progress import Progress
@@ -94,7 +94,7 @@ def resolve(
             uv = find_uv(None, target.mirror)
             asking = replace(uv, target=(*options, "--constraints", str(constraints)))
             groups = project.groups(generation.variant)
-            return resolution.resolve_groups(asking, groups, IMAGE_LOCK), uv
+            return resolve_groups(asking, groups), uv
         except ToolError as error:
             raise DependencyError(
                 f"The packages of project {project.name} that serve on {volume.root} do not "
