@@ -141,6 +141,14 @@ def test_a_project_that_is_not_on_the_volume_is_told(made, tmp_path):
         made.bundle(tmp_path / "tiny.tar")
 
 
+def test_a_project_that_asks_for_something_else_by_now_is_told(made, tmp_path):
+    made.set_up()
+    make_wheel(made.checkout.wheels, "partner", "1.0")
+    made.ask("greeting==1.0", "partner==1.0")
+    with pytest.raises(DependencyError, match="are not what it asks for now"):
+        made.bundle(tmp_path / "tiny.tar")
+
+
 def test_a_file_that_is_damaged_in_secret_is_found_as_it_is_packed(made, tmp_path):
     made.set_up()
     (record,) = manifest_of(made.volume, "tiny").models

@@ -1,6 +1,7 @@
 """A volume filled from a bundle: no network, and otherwise by the same steps as `setup`."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from volume_bootstrap import bundle_preflight, files, generations, versions
@@ -98,9 +99,10 @@ def _build(volume: Volume, bundle: Bundle, work: Work, *, force: bool) -> Genera
     for path in folder.iterdir():
         if path.name not in kept:
             files.remove(path)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda wheel: bundle.extract(wheel, folder / wheel.name), wheels))
     names: dict[str, dict[str, str]] = {}
     for wheel in wheels:
-        bundle.extract(wheel, folder / wheel.name)
         names.setdefault(wheel.package, {})[wheel.name] = wheel.sha256
     uv = offline_uv(volume.uv_cache, Wheels(folder, names))
     active = generations.active(volume, bundle.manifest.project)

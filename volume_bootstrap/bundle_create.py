@@ -2,14 +2,16 @@
 
 import hashlib
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from volume_bootstrap import bundle, bundle_wheels, files, resolution, setup
+from volume_bootstrap import bundle, bundle_wheels, console, files, resolution, setup
 from volume_bootstrap.bundle_manifest import BundledSample, BundleManifest
 from volume_bootstrap.bundle_wheels import Target
-from volume_bootstrap.errors import BundleError, ModelError
+from volume_bootstrap.dependencies import inputs_of
+from volume_bootstrap.errors import BundleError, DependencyError, ModelError
 from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
 from volume_bootstrap.model_plans import look
 from volume_bootstrap.project import ROOT, Project
@@ -29,13 +31,20 @@ def create(volume: Volume, project: Project, target: Target, path: Path) -> Bund
     BundleError
         It cannot be made for that target, or a file of a model is damaged.
     DependencyError
-        The project's packages are not on the volume, or do not resolve for the target.
+        The project's packages are not on the volume as they are to be, or do not resolve for the
+        target.
     ModelError
         A model of the project is not on the volume.
     """
     if path.is_dir():
         raise BundleError(f"{path} is a folder; name the file that is to be made.")
     generation = setup.active_generation(volume, project.name)
+    if generation.inputs != inputs_of(project, generation.variant):
+        raise DependencyError(
+            f"The packages of project {project.name} on {volume.root} are not what it asks for "
+            "now. Bring them up to date with: python -m volume_bootstrap setup --project "
+            f"{project.name} --volume {volume.root}"
+        )
     records = _records(volume, project)
     resolved, uv = bundle_wheels.resolve(volume, project, generation, target)
     parts = path.with_name(f"{path.name}.parts")
@@ -99,6 +108,13 @@ def _write(manifest: BundleManifest, sources: dict[str, Path], path: Path) -> No
     logger.info("writing %s", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
+    room = shutil.disk_usage(path.parent).free + (partial.stat().st_size if partial.exists() else 0)
+    needed = members[bundle.DIGEST].end + len(bundle.END)
+    if room < needed:
+        raise BundleError(
+            f"{path.parent} has room for {console.size(room)}, {path.name} takes "
+            f"{console.size(needed)}. Free some and run the same again: what was fetched stays."
+        )
     with partial.open("wb") as file:
         for key, member in members.items():
             file.write(bundle.header(member.name, member.size))
