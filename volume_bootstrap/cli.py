@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from volume_bootstrap import (
+    cli_bundle,
     cli_deps,
     cli_model_copies,
     cli_models,
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_deps.app, name="deps")
 app.add_typer(cli_model_copies.app, name="models")
+app.add_typer(cli_bundle.app, name="bundle")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import logging
 import os
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from volume_bootstrap.errors import DependencyError, ToolError
 from volume_bootstrap.integrity import missing_packages
 from volume_bootstrap.layout import Generation, Volume
 from volume_bootstrap.project import ROOT, Project
+from volume_bootstrap.project_files import Group
 from volume_bootstrap.resolution import Resolution
 from volume_bootstrap.stages import stage
 from volume_bootstrap.uv_tool import Uv, find_uv, is_offline
@@ -95,34 +96,58 @@ def plan(
         variant = now.variant
     variant = project.choose_variant(variant)
     groups = project.groups(variant)
-    inputs = files.digest_of(
-        RECIPE,
-        variant,
-        # With the addresses as they stand there: which mirror a variable names is no change.
-        [group.model_dump() for group in groups],
-        project.dependencies.imports,
-        image_lock.read_text(encoding="utf-8"),
-        sysconfig.get_config_var("SOABI"),
-    )
+    inputs = inputs_of(project, variant, image_lock)
     if now and now.inputs == inputs and not force and not missing_packages(volume, now):
         return Plan(project, variant, inputs, now, None, None)
     stage("resolve")
     logger.info("%s: resolving", project.name)
     try:
         uv = find_uv(uv_cache_of(volume), mirror)
-        asking = replace(uv, asks_again=not is_offline())
-        try:
-            resolved = resolution.resolve_groups(asking if force else uv, groups, image_lock)
-        except ToolError:
-            if not asking.asks_again:
-                raise
-            # What is missing may have been published in the minutes that a page counts as fresh.
-            resolved = resolution.resolve_groups(asking, groups, image_lock)
+        resolved = resolve_groups(uv, groups, image_lock, force=force)
     except ToolError as error:
         raise DependencyError(
             f"The packages of project {project.name} do not resolve. {error}"
         ) from error
     return Plan(project, variant, inputs, now, resolved, uv)
+
+
+def inputs_of(project: Project, variant: str | None, image_lock: Path = IMAGE_LOCK) -> str:
+    """Digest of all that a resolution is asked for."""
+    return files.digest_of(
+        RECIPE,
+        variant,
+        # With the addresses as they stand there: which mirror a variable names is no change.
+        [group.model_dump() for group in project.groups(variant)],
+        project.dependencies.imports,
+        image_lock.read_text(encoding="utf-8"),
+        sysconfig.get_config_var("SOABI"),
+    )
+
+
+def resolve_groups(
+    uv: Uv, groups: Sequence[Group], image_lock: Path = IMAGE_LOCK, *, force: bool = False
+) -> Resolution:
+    """Resolve groups together; where they do not, once more with what the indexes say now.
+
+    Parameters
+    ----------
+    force : ask the indexes for everything again at once.
+
+    Raises
+    ------
+    DependencyError
+        The packages need more than one major version of CUDA.
+    ToolError
+        They do not resolve.
+    """
+    asking = replace(uv, asks_again=not is_offline())
+    try:
+        return resolution.resolve_groups(asking if force else uv, groups, image_lock)
+    except ToolError:
+        if not asking.asks_again:
+            raise
+        # What is missing may have been published in the minutes that a page counts as fresh.
+        return resolution.resolve_groups(asking, groups, image_lock)
 
 
 def resolve(uv: Uv, requirements: str, *options: str) -> dict[str, str]:

@@ -10,6 +10,7 @@
     ├── SourceError         a source did not give a model's files
     ├── ModelError          a model's files are wrong, or no source gave them
     ├── StoreError          a bucket does not take objects, or does not give them
+    ├── BundleError         a bundle cannot be made, is damaged, or is not for this machine
     └── DamageError         files on the volume are not as they were provisioned
 
 Anything else is a defect of the provisioner; exit code 2.
@@ -42,6 +43,10 @@ class ModelError(ProvisionError):
 
 class StoreError(ProvisionError):
     """A bucket does not take objects, or does not give them."""
+
+
+class BundleError(ProvisionError):
+    """A bundle cannot be made, is damaged, or is not for this machine."""
 
 
 class DamageError(ProvisionError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volume_bootstrap import files, generations, lock, models, setup
+from volume_bootstrap.bundle import extraction_folder
 from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.integrity import Damage, damaged_packages
 from volume_bootstrap.layout import Generation, LayoutError, Manifest, Volume, read_manifest
@@ -121,7 +122,8 @@ def removable(volume: Volume, keep: int) -> list[Path]:
         unused = models.unused(volume, records)
     torn = generations.unreadable(volume)
     gone = generations.gone_workers(volume)
-    return [*old, *torn, *generations.leftovers(volume), *unused, *gone]
+    bundles = [folder for folder in [extraction_folder(volume)] if folder.is_dir()]
+    return [*old, *torn, *generations.leftovers(volume), *bundles, *unused, *gone]
 
 
 def clean(volume: Volume, paths: list[Path]) -> None:

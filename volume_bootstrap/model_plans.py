@@ -86,6 +86,11 @@ def _holds(record: ModelRecord, entry: ModelEntry) -> bool:
     )
 
 
+def fits(record: ModelRecord, entry: ModelEntry) -> bool:
+    """Whether a record is of the entry's files, and of the ONNX file that this tool would make."""
+    return _holds(record, entry) and record.export == recipe_of(entry, originals(record))
+
+
 def originals(record: ModelRecord) -> dict[str, str]:
     """SHA-256 of what was fetched, by path."""
     return {file.path: file.sha256 for file in record.files if file.path != record.runtime}

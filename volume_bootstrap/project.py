@@ -158,7 +158,7 @@ def _extend(base: Project, own: Project, folder: Path) -> Project:
             ),
         )
     except ValidationError as error:
-        raise ProjectError(f"{folder} does not go with {base.name}: {_mistakes(error)}.") from error
+        raise ProjectError(f"{folder} does not go with {base.name}: {mistakes(error)}.") from error
 
 
 def _is_replaced(group: Group, project: Project) -> bool:
@@ -182,10 +182,11 @@ def _read(path: Path, schema: type[Schema]) -> Schema:
     except yaml.YAMLError as error:
         raise ProjectError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
-        raise ProjectError(f"{path} is wrong: {_mistakes(error)}.") from error
+        raise ProjectError(f"{path} is wrong: {mistakes(error)}.") from error
 
 
-def _mistakes(error: ValidationError) -> str:
+def mistakes(error: ValidationError) -> str:
+    """Say what pydantic found wrong, in one line."""
     return "; ".join(
         ": ".join(filter(None, [".".join(str(part) for part in e["loc"]), e["msg"]]))
         for e in error.errors(include_url=False)

@@ -23,6 +23,8 @@ Package = dict[str, Any]
 """One entry of a lock's `packages`."""
 
 LOCK_HEAD = {"lock-version": "1.0", "created-by": "volume_bootstrap"}
+NO_VERSION = "of an address"
+"""Stands for the version of a package that is named by an address."""
 CUDA_SUFFIX = re.compile(r"-cu(\d\d)$")
 CUDA_SIDE_BY_SIDE = re.compile(r"^nvidia-(cublas|cuda-nvrtc)(-|$)")
 """Packages whose libraries bear the release in their names, such as libcublas.so.12: a process may
@@ -43,7 +45,7 @@ class Resolution:
 
 def versions_of(packages: Iterable[Package]) -> dict[str, str]:
     """Versions by normalised name."""
-    return {p["name"]: str(p.get("version", "of an address")) for p in packages}
+    return {p["name"]: str(p.get("version", NO_VERSION)) for p in packages}
 
 
 def compile_lock(
@@ -65,7 +67,12 @@ def compile_lock(
 
 def read_lock(path: Path) -> tuple[Package, ...]:
     """Packages of a ``pylock.toml``."""
-    return tuple(tomllib.loads(path.read_text(encoding="utf-8"))["packages"])
+    return parse_lock(path.read_text(encoding="utf-8"))
+
+
+def parse_lock(text: str) -> tuple[Package, ...]:
+    """Packages of the text of a ``pylock.toml``."""
+    return tuple(tomllib.loads(text)["packages"])
 
 
 def record(resolved: Resolution) -> str:
@@ -186,8 +193,12 @@ def _address(package: Package) -> str:
             f"{package['name']} {package.get('version', '')} has neither a wheel nor a source "
             "archive where its group looks; name another version or another index."
         )
-    address = file["url"] if "url" in file else Path(file["path"]).absolute().as_uri()
-    return f"{address}#sha256={file['hashes']['sha256']}"
+    return f"{address_of(file)}#sha256={file['hashes']['sha256']}"
+
+
+def address_of(file: Mapping[str, Any]) -> str:
+    """Address of a file of a lock; that of a local one begins with ``file:``."""
+    return str(file["url"]) if "url" in file else Path(file["path"]).absolute().as_uri()
 
 
 def image_versions(image_lock: Path) -> dict[str, str]:

@@ -54,6 +54,24 @@ class Places:
         return tables
 
 
+@dataclass(frozen=True, slots=True)
+class Wheels:
+    """Wheels in a folder: their file names by the package, and the SHA-256 of each."""
+
+    folder: Path
+    names: Mapping[str, Mapping[str, str]]
+
+    def local(self, package: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a lock's entry with files of the folder in place of addresses."""
+        wheels = [
+            {"path": str(self.folder / name), "hashes": {"sha256": digest}}
+            for name, digest in self.names[package["name"]].items()
+        ]
+        # An entry names one place: what has an archive may have no wheels.
+        elsewhere = {"wheels", "sdist", "archive"}
+        return {**{k: v for k, v in package.items() if k not in elsewhere}, "wheels": wheels}
+
+
 def _index(address: str) -> dict[str, Any]:
     named = NAMED.match(address)
     return named.groupdict() if named else {"url": address}
@@ -63,13 +81,17 @@ def _index(address: str) -> dict[str, Any]:
 class Uv:
     """The program, where it looks, and what is changed in the environment it runs in.
 
-    `asks_again` is whether indexes are asked although what they said counts as fresh.
+    `asks_again` is whether indexes are asked although what they said counts as fresh. `target` are
+    the options that say for which Python and platform it resolves, where not for this one.
+    `wheels` is a folder, of a bundle, that the files of a lock are in: none is asked for elsewhere.
     """
 
     program: str
     places: Places
     environment: Mapping[str, str | None]
     asks_again: bool = False
+    target: tuple[str, ...] = ()
+    wheels: Wheels | None = None
 
     def __call__(
         self, *arguments: str, text: str = "", settings: Mapping[str, Any] | None = None
@@ -98,7 +120,8 @@ class Uv:
             project.write_text(tomli_w.dumps({"tool": {"uv": tables}}), encoding="utf-8")
             return run(
                 [self.program, "pip", command, "--project", folder, "--python", sys.executable,
-                 *rest, *(["--refresh"] if self.asks_again else [])],
+                 *rest, *(self.target if command == "compile" else ()),
+                 *(["--refresh"] if self.asks_again else [])],
                 {
                     **dict.fromkeys(OWN_VARIABLES),
                     "UV_FIND_LINKS": ",".join(self.places.links) or None,
@@ -155,18 +178,7 @@ def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
     ToolError
         uv is not installed.
     """
-    try:
-        import uv
-
-        program = uv.find_uv_bin()
-    except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-        if found is None:
-            raise ToolError(
-                f"uv is not installed for {sys.executable} and not on PATH. Install it with: "
-                "pip install -r requirements-provision.txt"
-            ) from None
-        program = found
+    program = find_program()
     with ThreadPoolExecutor() as pool:
         config = pool.submit(_ask_pip, "config", "list")
         default = pool.submit(_pip_default_index)
@@ -176,6 +188,40 @@ def find_uv(cache: Path | None = None, mirror: str | None = None) -> Uv:
         places = replace(places, default=mirror)
     found_uv = Uv(program, places, uv_environment(pip, os.environ))
     return found_uv if cache is None else found_uv.with_cache(cache)
+
+
+def find_program() -> str:
+    """Find the program itself.
+
+    Raises
+    ------
+    ToolError
+        uv is not installed.
+    """
+    try:
+        import uv
+
+        return uv.find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+        if found is None:
+            raise ToolError(
+                f"uv is not installed for {sys.executable} and not on PATH. Install it with: "
+                "pip install -r requirements-provision.txt"
+            ) from None
+        return found
+
+
+def offline_uv(cache: Path, wheels: Wheels) -> Uv:
+    """uv that asks nobody: what it installs comes from a folder.
+
+    Raises
+    ------
+    ToolError
+        uv is not installed.
+    """
+    found = Uv(find_program(), Places(), {"UV_OFFLINE": "1"}, wheels=wheels)
+    return found.with_cache(cache)
 
 
 def is_offline() -> bool:

@@ -14,15 +14,24 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from tests.faults import pythons, supplies, volumes, writers
+from tests.faults import bundles, pythons, supplies, volumes, writers
+from tests.faults.bundles import apply_scene, create_scene
 from tests.faults.cases import try_case
 from tests.faults.exports import export_scene
-from tests.faults.kills import Kill, Target, kill_often
+from tests.faults.kills import START, Kill, Target, kill_often
 from tests.faults.pushes import push_scene
 from tests.faults.report import Row, faults_table, kills_table, tell
 from tests.faults.scene import Scene, scene
+from tests.faults.verdict import KINDS
 
 PUSHES_KILLED = 30
+SLOW_WHEELS_BYTES_PER_S = 4_000_000
+SLOW_MODELS_STEP_BYTES = 100_000
+"""What a hub that is slow sends at a time: 5 MB/s for each file."""
+BUNDLE_KILLS = 30
+PACKING = (START, "verify", "resolve", "fetch", "pack")
+UNPACKING = (START, "extract-models", "extract-wheels", "install", "compile", "import-check")
+"""Stages of bundles that take a while; others are hit as it comes."""
 
 
 def try_provisioner(wanted: re.Pattern[str], seed: int, num_kills: int) -> bool:
@@ -57,6 +66,8 @@ def _targets(
 ) -> Iterator[tuple[Target, Callable[[Path], AbstractContextManager[Scene]]]]:
     yield Target("setup, new packages", "setup", ("packages",), count), scene
     yield Target("models download", "models download", ("models",), count), scene
+    yield Target(bundles.CREATE, bundles.CREATE, KINDS, BUNDLE_KILLS, (), PACKING), create_scene
+    yield Target(bundles.APPLY, bundles.APPLY, KINDS, BUNDLE_KILLS, (), UNPACKING), apply_scene
     options, stages = ["--force"], ["export"]
     yield (
         Target("models download, export", "models download", ("models",), 3, options, stages),
