@@ -24,11 +24,11 @@ from tests.faults.report import Row, faults_table, kills_table, tell
 from tests.faults.scene import Scene, scene
 from tests.faults.verdict import KINDS
 
-PUSHES_KILLED = 30
 SLOW_WHEELS_BYTES_PER_S = 4_000_000
 SLOW_MODELS_STEP_BYTES = 100_000
 """What a hub that is slow sends at a time: 5 MB/s for each file."""
-BUNDLE_KILLS = 30
+KILLS_OF_ONE = 30
+"""Of a bundle as it is made, as it is applied, and of a push."""
 PACKING = (START, "verify", "resolve", "fetch", "pack")
 UNPACKING = (START, "extract-models", "extract-wheels", "install", "compile", "import-check")
 """Stages of bundles that take a while; others are hit as it comes."""
@@ -66,14 +66,14 @@ def _targets(
 ) -> Iterator[tuple[Target, Callable[[Path], AbstractContextManager[Scene]]]]:
     yield Target("setup, new packages", "setup", ("packages",), count), scene
     yield Target("models download", "models download", ("models",), count), scene
-    yield Target(bundles.CREATE, bundles.CREATE, KINDS, BUNDLE_KILLS, (), PACKING), create_scene
-    yield Target(bundles.APPLY, bundles.APPLY, KINDS, BUNDLE_KILLS, (), UNPACKING), apply_scene
+    yield Target(bundles.CREATE, bundles.CREATE, KINDS, KILLS_OF_ONE, (), PACKING), create_scene
+    yield Target(bundles.APPLY, bundles.APPLY, KINDS, KILLS_OF_ONE, (), UNPACKING), apply_scene
     options, stages = ["--force"], ["export"]
     yield (
         Target("models download, export", "models download", ("models",), 3, options, stages),
         export_scene,
     )
-    yield Target("models push", "models push", ("models",), PUSHES_KILLED), push_scene
+    yield Target("models push", "models push", ("models",), KILLS_OF_ONE), push_scene
 
 
 def _kill(place: Scene, target: Target, source: random.Random) -> dict[str, list[Kill]]:
