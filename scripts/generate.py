@@ -5,7 +5,7 @@ With ``--check`` it writes nothing and names those that are out of date, with ex
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scripts import environment_table, generate_hub, generate_job_api, generate_licences
@@ -40,12 +40,25 @@ def block(name: str, content: Callable[[], str]) -> Render:
     return render
 
 
+def blocks(contents: Mapping[str, Callable[[], str]]) -> Render:
+    """Make several of them; a mark of another name is an error as well."""
+
+    def render(text: str) -> str:
+        if odd := set(re.findall(r"<!-- ([\w-]+): (?:made|end)", text)) - contents.keys():
+            sys.exit(f"Nothing is made for the marks {', '.join(sorted(odd))}.")
+        for name, content in contents.items():
+            text = block(name, content)(text)
+        return text
+
+    return render
+
+
 FILES: list[tuple[str, Render]] = [
     ("README.md", block("environment", environment_table.table)),
     (".runpod/hub.json", whole(generate_hub.hub)),
     (".runpod/tests.json", whole(generate_hub.tests)),
     (".runpod/Dockerfile", whole(generate_hub.dockerfile)),
-    ("docs/job-api.md", generate_job_api.fill),
+    ("docs/job-api.md", blocks(generate_job_api.SECTIONS)),
     ("docs/job.schema.json", whole(generate_job_api.job_schema)),
     ("THIRD_PARTY_LICENSES", whole(generate_licences.licences)),
 ]

@@ -52,8 +52,8 @@ def hub() -> str:
     listing = {
         "title": "Who spoke when, and what was said",
         "description": "Diarization of up to 100 speakers, two at once included, and English "
-        "transcripts with words and their speakers. Subtitles, RTTM and TextGrid; S3 or HTTP in, "
-        "S3 out. On a CPU.",
+        "transcripts with words and their speakers. Subtitles, RTTM, TextGrid, an HTML report; S3 "
+        "or HTTP in, S3 out. On a CPU.",
         "type": "serverless",
         "category": "audio",
         "config": {

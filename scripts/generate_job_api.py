@@ -1,7 +1,6 @@
 """What docs/job-api.md says of fields, formats and errors, and docs/job.schema.json."""
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -25,11 +24,6 @@ HEADINGS = {
 }
 """Objects inside a job, and the headings of docs/job-api.md that their tables stand below."""
 WORDS = {"boolean": "bool", "integer": "int"}
-MARKED = re.compile(
-    r"(?P<begin><!-- (?P<name>[\w-]+): made by make generate -->\n)"
-    r".*?(?P<end><!-- (?P=name): end -->)",
-    re.DOTALL,
-)
 
 
 def render_fields(model: type[BaseModel], unset: str = "unset") -> str:
@@ -130,20 +124,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "errors": render_errors,
 }
 """What stands between marks in docs/job-api.md, by the name in its mark."""
-
-
-def fill(text: str) -> str:
-    """docs/job-api.md as it should be, given what it is: its prose, and the tables anew.
-
-    Raises
-    ------
-    ValueError
-        A section has no place in it, or there is one for a section that does not exist.
-    """
-    marked = [each["name"] for each in MARKED.finditer(text)]
-    if sorted(marked) != sorted(SECTIONS):
-        raise ValueError(f"docs/job-api.md marks {marked}; there are {list(SECTIONS)}")
-    return MARKED.sub(lambda m: f"{m['begin']}\n{SECTIONS[m['name']]()}\n\n{m['end']}", text)
 
 
 def job_schema() -> str:

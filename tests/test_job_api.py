@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from scripts.generate_job_api import errors, fill
+from scripts.generate import blocks
+from scripts.generate_job_api import SECTIONS, errors
 from tests.manual import ROOT
 from worker.errors import InvalidInputError
 from worker.parsing import parse, parse_s3_config
 from worker.schema import JobRequest, S3Config
 
+fill = blocks(SECTIONS)
 JOB_API = (ROOT / "docs" / "job-api.md").read_text()
 SCHEMA = json.loads((ROOT / "docs" / "job.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -30,8 +32,13 @@ def test_tables_are_made_anew_and_prose_stays():
 
 @pytest.mark.parametrize("mark", ["<!-- errors: made", "<!-- errors: end", "<!-- vad: end"])
 def test_a_mark_that_is_missing_is_told(mark):
-    with pytest.raises(ValueError, match=r"job-api\.md marks"):
+    with pytest.raises(SystemExit, match=r"^One line '<!-- [\w-]+: made by make generate"):
         fill(JOB_API.replace(mark, "<!-- "))
+
+
+def test_a_mark_of_nothing_is_told():
+    with pytest.raises(SystemExit, match=r"^Nothing is made for the marks more, other\.$"):
+        fill(f"{JOB_API}<!-- other: made by make generate -->\n<!-- more: end -->\n")
 
 
 def test_every_field_and_code_is_in_the_document():

@@ -14,8 +14,12 @@ import pytest
 from tests.service_jobs import ask
 from tests.test_handler import ROOT, environment
 from worker.__main__ import check, fields_of, parse
-from worker.errors import InvalidInputError
+from worker.control import JobControl
+from worker.deliver import Delivery
+from worker.errors import InvalidInputError, OutputTooLargeError
 from worker.local import file_name, jobs_of
+from worker.parsing import parse as parse_job
+from worker.settings import LocalSettings, Settings
 
 SAMPLE = ROOT / "tests" / "data" / "sample.wav"
 JFK = ROOT / "tests" / "data" / "jfk.flac"
@@ -103,7 +107,7 @@ def test_what_fails_is_told_and_the_others_are_written(volume, tmp_path):
     ("arguments", "message"),
     [
         (["missing.wav"], "missing.wav is not a file, or does not exist."),
-        ([SAMPLE, "--formats", "srt,doc"], "formats"),
+        ([SAMPLE, "--formats", "SRT, doc"], "formats.1: 'doc' is not allowed"),
         ([SAMPLE, "--out", SAMPLE], "File exists"),
     ],
 )
@@ -202,7 +206,7 @@ def copies(folder: Path, number: int) -> list[Path]:
         ("a b/c", "a_b_c"),
         ("..", "audio"),
         ("é漢字", "é漢字"),
-        ("x" * 200, "x" * 100),
+        ("漢" * 99, "漢" * 66),
         ("", "audio"),
     ],
 )
@@ -228,3 +232,15 @@ def test_no_job_of_an_endpoint_may_name_a_file(service):
     reply = ask(service, f"file://{SAMPLE}")
     assert reply["error"].startswith("INVALID_INPUT: ")
     assert "is not a source of audio" in reply["error"]
+
+
+def test_no_result_is_too_large_for_this_machine(volume):
+    """Nor does it go to the bucket of the endpoint's large results."""
+    variables = {"SPEECH_VOLUME": str(volume.root), "SPEECH_OUTPUT": "s3://bucket/results/"}
+    request = parse_job({"audio": "file:///a.wav"})
+    reply = {"text": "x" * 30_000_000}
+    here = LocalSettings.from_environment(variables)
+    assert Delivery(request, None, None, here, JobControl()).deliver(reply) == reply
+    endpoint = Settings.from_environment(variables)
+    with pytest.raises(OutputTooLargeError):
+        Delivery(request, None, None, endpoint, JobControl()).deliver(reply)

@@ -60,7 +60,8 @@ class Parts(HTMLParser):
 
 
 def made(result: dict, sound: Sound | None = None) -> str:
-    return page.render(result, reading.document_of(result, "call"), sound)
+    checked = reading.ResultPart.model_validate(result)
+    return page.render(result, reading.document_of(checked, "call"), sound)
 
 
 class Watched:
@@ -232,6 +233,16 @@ def test_recordings_of_a_list_get_a_page_each(service, temporary_folder):
     assert [json.loads(p.block("page"))["name"] for p in pages] == ["a", "b"]
     sizes = [len(base64.b64decode(p.block("speech"))) for p in pages]
     assert sizes[0] == pytest.approx(sizes[1] / 2, rel=0.05)
+
+
+def test_the_pages_of_a_list_share_what_an_answer_may_hold(service, temporary_folder):
+    """Half an hour of audio in all: the share of each is less than its 30 s take."""
+    audio = [{"url": SAMPLE, "id": str(number), "duration": 5} for number in range(64)]
+    audio[0] = SAMPLE
+    reply = ask(service, audio, task="diarization", formats=["html"])
+    files = [Parts(entry["output"]["files"]["html"]) for entry in reply["results"]]
+    assert files[0].block("speech") == ""
+    assert all(page.block("speech") for page in files[1:])
 
 
 def test_no_page_is_made_where_none_was_asked_for(service, temporary_folder):
@@ -425,6 +436,21 @@ def test_a_target_that_cannot_be_written_leaves_nothing_behind(answer, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["answer.json", "there"]
 
 
+def test_a_page_does_not_overwrite_what_it_is_made_of(answer, tmp_path):
+    before = answer.read_bytes()
+    sound = tmp_path / "call.mp3"
+    sound.write_bytes(b"sound")
+    page_of = tmp_path / "answer.html"
+    page_of.symlink_to(answer)
+    for arguments in ((answer, "-o", answer), (answer, sound, "-o", sound), (answer,)):
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert "would be overwritten by the page" in done.stderr
+    assert answer.read_bytes() == before
+    assert sound.read_bytes() == b"sound"
+    assert "is a folder" in run(".").stderr
+
+
 def test_a_result_that_is_not_there_is_named(tmp_path):
     done = run(tmp_path / "nothing.json")
     assert f"{tmp_path / 'nothing.json'} cannot be read: No such file" in done.stderr
@@ -439,7 +465,7 @@ def test_without_packages_it_says_where_they_come_from(answer, tmp_path):
 
 def test_a_document_of_a_result_is_that_of_the_worker():
     result = reports.scripts()
-    of = reading.document_of(result, "call")
+    of = reading.document_of(reading.ResultPart.model_validate(result), "call")
     assert isinstance(of, Document)
     assert (of.name, of.label(0), of.label(1)) == ("通话 7", "Ann Lee", "SPEAKER_01")
     assert [u.speaker for u in of.utterances] == [0, 1, None, 1, 0, 2]

@@ -69,7 +69,8 @@ def fields_of(options: argparse.Namespace) -> dict[str, Any]:
     InvalidInputError
         An option has no name or no value.
     """
-    fields: dict[str, Any] = {"task": options.task, "formats": options.formats.split(",")}
+    formats = [name.strip().lower() for name in options.formats.split(",")]
+    fields: dict[str, Any] = {"task": options.task, "formats": formats}
     for name in ("language", "num_speakers"):
         if getattr(options, name) is not None:
             fields[name] = getattr(options, name)

@@ -116,7 +116,7 @@ class Delivery:
         ValueError, TypeError
             It does not serialise; posted, it would leave the job waiting for ever.
         """
-        if "error" in reply:
+        if "error" in reply or self._settings.local_files:  # no platform, no limit
             return reply
         formats: tuple[str, ...] = tuple(self._request.formats)
         place = None

@@ -20,6 +20,8 @@ from worker.naming import quote_name
 from worker.planning import Plan
 from worker.recordings import Recording, read_ahead
 from worker.replies import Reply
+from worker.report import speech
+from worker.report.speech import Sound
 from worker.s3_account import Account
 from worker.schema import JobRequest
 from worker.segments import Turn, Utterance
@@ -239,12 +241,22 @@ class Job:
             recording,
             work.diarization,
             utterances,
+            self._sound(recording),
             self._control,
-            self._settings.report_audio_mb,
         )
         # The models were loaded once, so one recording tells the time: the sums are of the list.
         self._plan = replace(self._plan, load_s=0.0)
         return reply
+
+    def _sound(self, recording: Recording) -> Sound | None:
+        """What the report of a recording plays and draws, where the job asks for one."""
+        if "html" not in self._request.formats:
+            return None
+        max_mb = self._settings.report_audio_mb
+        if self._request.output is None:  # one answer has to hold all of them
+            max_mb /= len(self._request.audio)
+        with recording.stopwatch.stage("report"):
+            return speech.prepare(recording.audio.waveform, max_mb, self._control)
 
     def _said(self, work: Work) -> list[Utterance]:
         """All that was said in a recording."""

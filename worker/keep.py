@@ -1,4 +1,4 @@
-"""Results that could not be delivered, kept on the volume."""
+"""Files that are whole or not there at all; results that could not be delivered."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 
 
 def keep(folder: Path, name: str, body: bytes) -> Path:
-    """Write a file that is whole or not there at all, on the disk when this returns.
+    """Write a result below the volume's folder of those that could not be delivered.
 
     Parameters
     ----------
@@ -25,7 +25,19 @@ def keep(folder: Path, name: str, body: bytes) -> Path:
         name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     path = folder / f"{name}.json"
     folder.mkdir(exist_ok=True)
-    draft = folder / f".{uuid.uuid4().hex}.partial"
+    write(path, body)
+    return path
+
+
+def write(path: Path, body: bytes) -> None:
+    """Write a file that is whole or not there at all, on the disk when this returns.
+
+    Raises
+    ------
+    OSError
+        What was at `path` before is still there.
+    """
+    draft = path.parent / f".{uuid.uuid4().hex}.partial"
     try:
         with draft.open("wb") as file:
             file.write(body)
@@ -34,9 +46,8 @@ def keep(folder: Path, name: str, body: bytes) -> Path:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-    return path

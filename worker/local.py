@@ -1,6 +1,5 @@
 """Recordings worked on without a platform: named, answered, written as files."""
 
-import contextlib
 import json
 import os
 import re
@@ -11,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from worker import keep
 from worker.control import JobControl
 from worker.errors import InvalidInputError
 from worker.naming import name_of, shorten
 
 Reply = dict[str, Any]
+
+MAX_NAME_BYTES = 200
+"""Of a file's 255, which its ending counts to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ def _shown(source: str) -> str:
 
 def file_name(name: str) -> str:
     """A recording's name or id as the name of a file, whatever it holds."""
-    return re.sub(r"[^\w.-]+", "_", name)[:100].strip(".") or "audio"
+    plain = re.sub(r"[^\w.-]+", "_", name).encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    return plain.strip(".") or "audio"
 
 
 def answers(
@@ -132,13 +136,6 @@ def write(reply: Reply, formats: Sequence[str], folder: Path, name: str) -> list
     paths = []
     for suffix, text in texts.items():
         path = folder / f"{name}.{suffix}"
-        unfinished = folder / f".{name}.{suffix}.{os.getpid()}"
-        try:
-            unfinished.write_text(text, encoding="utf-8", newline="")
-            unfinished.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
-            raise
+        keep.write(path, text.encode())
         paths.append(path)
     return paths

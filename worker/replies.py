@@ -12,7 +12,8 @@ from worker.formats.document import Document
 from worker.naming import name_of
 from worker.planning import Plan
 from worker.recordings import Recording
-from worker.report import page, speech
+from worker.report import page
+from worker.report.speech import Sound
 from worker.schema import JobRequest
 from worker.segments import Utterance, Word, label
 from worker.text import join
@@ -29,14 +30,14 @@ def build(
     recording: Recording,
     diarization: Diarization,
     utterances: Sequence[Utterance],
+    sound: Sound | None,
     control: JobControl,
-    report_audio_mb: float,
 ) -> Reply:
     """Describe one recording as docs/job-api.md says.
 
     Parameters
     ----------
-    report_audio_mb : largest audio in an HTML report, in 10^6 bytes.
+    sound : for an HTML report; None: the job asks for none.
 
     Raises
     ------
@@ -65,10 +66,6 @@ def build(
     if plan.notes:
         result["notes"] = list(plan.notes)
     result["models"] = _references(plan.models)
-    sound = None
-    if "html" in request.formats:
-        with recording.stopwatch.stage("report"):
-            sound = speech.prepare(audio.waveform, report_audio_mb, control)
     result["timings"] = _timings(plan.load_s, recording)
     name = recording.source.id or name_of(recording.source.url)
     names = {number: known.name for number, known in diarization.identities.items()}

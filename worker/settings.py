@@ -170,8 +170,8 @@ class Settings(BaseModel):
         ge=0,
         allow_inf_nan=False,
         description="largest audio that an HTML report holds, in MB (10^6 bytes), compressed to "
-        "10.8 an hour and a third larger in the page; longer recordings are left out, and the page "
-        "asks for the file; 0: always",
+        "10.8 an hour and a third larger in the page; the reports of a list share it, unless the "
+        "job names `output`. Of a longer recording the page asks for the file; 0: of any",
     )
     log_level: str = Field(
         "INFO",

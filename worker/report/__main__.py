@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worker import keep
 from worker.activation import activate, choose_project
 from worker.control import JobControl
 from worker.errors import InvalidInputError, StartupError, WorkerError
@@ -30,8 +31,8 @@ MAX_OFF_S = 1.0
 def main() -> None:
     """Make a report, or say what is wrong."""
     options = _parser().parse_args()
-    target = options.output or options.result.with_suffix(".html")
     try:
+        target = _target(options)
         _make(options.result, options.audio, target, options.index, options.audio_mb)
     except (WorkerError, StartupError) as error:
         sys.exit(f"No report was made. {error}")
@@ -57,6 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _target(options: argparse.Namespace) -> Path:
+    """Where the page goes: nothing that it is made of may be there."""
+    if not options.result.name:
+        raise InvalidInputError(f"{options.result} is a folder. Name the JSON answer of a job.")
+    target: Path = options.output or options.result.with_suffix(".html")
+    for source in filter(None, (options.result, options.audio)):
+        if target.resolve() == source.resolve():
+            raise InvalidInputError(
+                f"{target} would be overwritten by the page that is made of it. Name another file "
+                "with -o."
+            )
+    return target
+
+
 def _make(
     result_path: Path, audio: Path | None, target: Path, index: int | None, mb: float
 ) -> None:
@@ -64,9 +79,8 @@ def _make(
     # Imported only now: they stand on numpy.
     from worker.report import page, reading
 
-    result = reading.read(result_path, index)
-    name = (audio or result_path).stem
-    document = reading.document_of(result, name)
+    result, checked = reading.read(result_path, index)
+    document = reading.document_of(checked, (audio or result_path).stem)
     sound = _sound(audio, document.duration, mb) if audio else None
     try:
         text = page.render(result, document, sound).encode()
@@ -124,19 +138,8 @@ def _sound(path: Path, duration: float, max_mb: float) -> "Sound":
 
 
 def _write(target: Path, text: bytes) -> None:
-    """Write a file that is whole or not there at all."""
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".partial", delete=False
-        ) as draft:
-            path = Path(draft.name)
-            try:
-                draft.write(text)
-                draft.close()
-                path.chmod(0o644)
-                path.replace(target)
-            finally:
-                path.unlink(missing_ok=True)
+        keep.write(target, text)
     except OSError as error:
         raise InvalidInputError(f"{target} cannot be written: {error.strerror}.") from error
 

@@ -86,12 +86,16 @@ class ResultPart(Lenient):
     models: dict[str, str] = {}
 
 
-def read(path: Path, index: int | None = None) -> dict[str, Any]:
+def read(path: Path, index: int | None = None) -> tuple[dict[str, Any], ResultPart]:
     """Find a recording's result in an answer: RunPod's, the worker's, or an entry of a list's.
 
     Parameters
     ----------
     index : of the recording in a list, from 0; None where there is one.
+
+    Returns
+    -------
+    The result as it is, and what a report needs of it, checked.
 
     Raises
     ------
@@ -123,8 +127,7 @@ def read(path: Path, index: int | None = None) -> dict[str, Any]:
             f"{path} holds no result: there is no `audio` in it. A report is made of the JSON "
             "answer to a job, or of its `output`; where files went to S3, of the JSON file there."
         )
-    _check(path, answer)
-    return answer
+    return answer, _check(path, answer)
 
 
 def _entry(path: Path, entries: list[Any], index: int | None) -> object:
@@ -161,20 +164,19 @@ def _check(path: Path, result: dict[str, Any]) -> ResultPart:
     return part
 
 
-def document_of(result: dict[str, Any], name: str) -> Document:
+def document_of(part: ResultPart, name: str) -> Document:
     """What the exports of a page are made from; a result without word times has coarser subtitles.
 
     Parameters
     ----------
-    result : as `read` gives it.
+    part : as `read` gives it.
     name : of the recording, where the result has no id.
     """
-    part = ResultPart.model_validate(result)
-    names = {number(entry.speaker): entry.name for entry in part.speakers or [] if entry.name}
+    names = {_number(entry.speaker): entry.name for entry in part.speakers or [] if entry.name}
     return Document(
         part.audio.id or name,
         part.audio.duration,
-        [Turn(turn.start, turn.end, number(turn.speaker)) for turn in part.turns],
+        [Turn(turn.start, turn.end, _number(turn.speaker)) for turn in part.turns],
         [_utterance(segment) for segment in part.segments],
         names,
     )
@@ -184,10 +186,10 @@ def _utterance(segment: SegmentPart) -> Utterance:
     words = None
     if segment.words is not None:
         words = tuple(Word(word.word, word.start, word.end) for word in segment.words)
-    speaker = number(segment.speaker) if segment.speaker else None
+    speaker = _number(segment.speaker) if segment.speaker else None
     return Utterance(segment.start, segment.end, segment.text, words, speaker)
 
 
-def number(speaker: str) -> int:
+def _number(speaker: str) -> int:
     """Index of ``SPEAKER_07``."""
     return int(re.sub(r"\D", "", speaker))
