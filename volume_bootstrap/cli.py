@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from volume_bootstrap import cli_deps, cli_models, console, dependencies, maintenance
+from volume_bootstrap import cli_deps, cli_models, cli_pod, console, dependencies, maintenance
 from volume_bootstrap.cli_options import (
     AnyProjects,
     AsJson,
@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_deps.app, name="deps")
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_pod.app, name="pod")
 
 
 @app.command()

@@ -9,7 +9,9 @@
     ├── DependencyError     packages do not resolve, install or import
     ├── SourceError         a source did not give a model's files
     ├── ModelError          a model's files are wrong, or no source gave them
-    └── DamageError         files on the volume are not as they were provisioned
+    ├── DamageError         files on the volume are not as they were provisioned
+    ├── ApiError            RunPod's API refused, or did not answer
+    └── PodError            a pod cannot begin, or did not get the volume ready
 
 Anything else is a defect of the provisioner; exit code 2.
 """
@@ -45,3 +47,11 @@ class DamageError(ProvisionError):
 
 class VolumeError(ProvisionError):
     """The volume cannot be written to."""
+
+
+class ApiError(ProvisionError):
+    """RunPod's API refused a call, or did not answer it."""
+
+
+class PodError(ProvisionError):
+    """A pod cannot begin, did not get the volume ready, or could not be ended."""
