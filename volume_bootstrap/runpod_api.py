@@ -69,9 +69,10 @@ class RunPod:
             if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS or not pauses:
                 break
             self._wait(pauses.pop(0), answer)
-        if not answer.ok or answer.is_redirect:
-            advice = " There is no pod." if answer.status_code < 500 else f" {unknown}"
-            raise ApiError(f"No pod was created: {self._told(answer)}{advice}")
+        if not _is_done(answer):
+            is_refused = answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+            advice = "No pod was created." if is_refused else unknown
+            raise ApiError(f"{self._told(answer)} {advice}")
         try:
             made = str(answer.json()["id"])
         except (ValueError, KeyError, TypeError) as error:
@@ -89,7 +90,7 @@ class RunPod:
         answer, _ = self._ask("GET", f"/pods/{pod_id}")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return None
-        if not answer.ok or answer.is_redirect:
+        if not _is_done(answer):
             raise ApiError(self._told(answer))
         try:
             return str(answer.json()["desiredStatus"])
@@ -108,7 +109,7 @@ class RunPod:
         # Of a try whose answer was lost, or that failed half-way, the next one finds no pod.
         if answer.status_code == HTTPStatus.NOT_FOUND and is_repeated:
             return
-        if not answer.ok or answer.is_redirect:
+        if not _is_done(answer):
             raise ApiError(self._told(answer))
 
     def _ask(self, method: str, path: str) -> tuple[requests.Response, bool]:
@@ -169,13 +170,17 @@ class RunPod:
             words = answer.json()["error"]
         except (ValueError, KeyError, TypeError):
             words = answer.text
-        words = " ".join(str(words).replace(self.key, "…").split())[:MAX_TOLD]
-        return f"{told}: {words.rstrip('.')}." if words else f"{told}."
+        words = " ".join(str(words).replace(self.key, "…").split())[:MAX_TOLD].rstrip(". ")
+        return f"{told}: {words}." if words else f"{told}."
 
     def _silence(self, error: requests.RequestException) -> str:
         if isinstance(error, requests.Timeout):
             return f"RunPod's API did not answer within {self.timeout_s:g} s."
         return f"RunPod's API cannot be reached at {self.base} ({type(error).__name__})."
+
+
+def _is_done(answer: requests.Response) -> bool:
+    return HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES
 
 
 class _Bearer(AuthBase):
