@@ -202,7 +202,7 @@ def test_all_that_is_wrong_is_named_before_anything_is_done(tmp_path):
     told = {
         "SPEECH_PROJECTS": "demo, singing", "SPEECH_VARIANT": "cuda", "SPEECH_MIRROR": "pypi",
         "RUNPOD_API_KEY": "rpa_SECRET and more", "RUNPOD_REST_URL": "http://example.com",
-        "SPEECH_VOLUME": str(tmp_path),
+        "SPEECH_VOLUME": str(tmp_path), "MODELSCOPE_CACHE": "/root/models",
     }  # fmt: skip
     with pytest.raises(PodError) as caught:
         PodSettings.from_environment(told, terminate=True)
@@ -215,6 +215,7 @@ def test_all_that_is_wrong_is_named_before_anything_is_done(tmp_path):
         "RUNPOD_REST_URL='http://example.com' is not allowed: it begins with https://",
         "RUNPOD_POD_ID is not set, which --terminate needs.",
         f"{tmp_path} is on the pod's own disk and would go with it",
+        f"MODELSCOPE_CACHE='/root/models' is not on the volume {tmp_path}",
     ):
         assert sentence in message
     assert "rpa_SECRET" not in message

@@ -16,12 +16,12 @@ STOCK_IMAGE = "python:3.11-slim-bookworm"
 """What the worker's image stands on. Any other with this Python does, too."""
 MOUNT = "/workspace"
 """Where the pod finds the volume."""
-FOLLOW_S = 10.0
+FOLLOW_S = 5.0
 """Between two looks at a pod."""
 
 RUN = (
     "python -m volume_bootstrap pod --terminate || "
-    "echo 'The volume is not ready. This pod costs money until it is ended.' >&2; "
+    "echo 'What stands above ended with an error. This pod costs money until you end it.' >&2; "
     "exec sleep infinity"
 )
 """RunPod starts a container that ends anew, whatever its exit code: it stays until the pod ends."""
@@ -99,7 +99,7 @@ def follow(api: RunPod, pod_id: str, limit_s: float, every_s: float = FOLLOW_S) 
     """
     costs = f"It costs money until it is ended: {CONSOLE}, or runpodctl remove pod {pod_id}"
     deadline = time.monotonic() + limit_s
-    told = None
+    told: str | None = ""
     try:
         while time.monotonic() < deadline:
             time.sleep(min(every_s, max(deadline - time.monotonic(), 0)))

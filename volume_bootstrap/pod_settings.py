@@ -91,7 +91,7 @@ class PodSettings(BaseModel):
             found = error.errors(include_url=False)
             mistakes += [_mistake(str(each["loc"][0]), each["msg"], values) for each in found]
         if terminate:
-            mistakes += _termination_mistakes(values)
+            mistakes += _termination_mistakes(values, environment.get("MODELSCOPE_CACHE"))
         if settings is None or mistakes:
             lines = "".join(f"\n  {mistake}" for mistake in mistakes)
             raise PodError(
@@ -117,7 +117,7 @@ def _project_mistakes(values: Mapping[str, str]) -> list[str]:
     return mistakes
 
 
-def _termination_mistakes(values: Mapping[str, str]) -> list[str]:
+def _termination_mistakes(values: Mapping[str, str], cache: str | None) -> list[str]:
     """What is missing for the pod to be ended, with nothing lost."""
     mistakes = [
         f"{name} is not set, which --terminate needs. RunPod sets it in its pods; elsewhere leave "
@@ -130,6 +130,11 @@ def _termination_mistakes(values: Mapping[str, str]) -> list[str]:
         mistakes.append(
             f"{volume} is on the pod's own disk and would go with it: attach a network volume, for "
             "which RunPod sets RUNPOD_VOLUME_ID, or leave --terminate out."
+        )
+    if cache and not Path(cache).absolute().is_relative_to(volume.absolute()):
+        mistakes.append(
+            f"MODELSCOPE_CACHE={cache!r} is not on the volume {volume}, and the models would go "
+            "with the pod: unset it, or leave --terminate out."
         )
     return mistakes
 

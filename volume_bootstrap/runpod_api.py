@@ -144,7 +144,7 @@ class RunPod:
         # Nobody who is redirected to gets the key.
         return requests.request(
             method,
-            self.base + path,
+            self.base.rstrip("/") + path,
             json=body,
             auth=_Bearer(self.key),
             timeout=self.timeout_s,
