@@ -267,9 +267,7 @@ def test_a_pod_begins_by_itself_from_what_is_copied(builder):
     assert done.returncode == 7
     assert "SPEECH_VARIANT: 'nothing' is not a project" in done.stderr
     assert "RUNPOD_POD_ID is not set" in done.stderr
-    assert done.stderr.endswith(
-        "The volume is not ready. This pod costs money until it is ended.\n"
-    )
+    assert done.stderr.endswith("This pod costs money until you end it.\n")
     assert (builder / "worker" / "__main__.py").is_file()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import worker
 from tests.faults.namespaces import read_only
 from tests.runpod_api import KEY, RunPodApi
 from tests.test_handler import environment
@@ -243,6 +244,10 @@ def test_an_empty_variable_counts_as_unset(tmp_path):
     settings = PodSettings.from_environment({**told, "SPEECH_VARIANT": " "}, terminate=False)
     assert settings.projects == ("demo", "demo-funasr")
     assert settings.variant is None
+
+
+def test_the_provisioner_is_of_the_workers_release():
+    assert __version__ == worker.__version__
 
 
 def test_a_python_without_the_images_packages_is_refused(tmp_path, monkeypatch):
