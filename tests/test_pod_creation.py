@@ -93,6 +93,7 @@ def test_what_runpod_refuses_is_told(api):
         (["create", "-p", "demo", "--volume-id", "v", "--image", "x"], "machines of one sort"),
         (["create", "-p", "demo", "--volume-id", "v", "--cpu", "cpu3c"], "Name --image, built"),
         ([*GOOD, "--source", "/home/me/x.tar.gz"], "is no address"),
+        ([*GOOD, "--mirror", "pypi.org/simple"], "is no address"),
         ([*GOOD, "--variant", "cuda"], "has no variant 'cuda'"),
         ([*GOOD, "-p", "singing"], "'singing' is not a project"),
         ([*GOOD, "--env", "hf_secret"], "write NAME=VALUE"),

@@ -58,12 +58,14 @@ def run(
         check_image()
         projects = read_projects(list(settings.projects), settings.variant)
         report = pod.fill(volume, projects, settings)
-        if as_json:
-            console.print_json(report.as_json())
-        else:
-            console.print_lines(report.as_text().rstrip("\n"))
-        if terminate:
-            pod.end(settings)
+        try:
+            if as_json:
+                console.print_json(report.as_json())
+            else:
+                console.print_lines(report.as_text().rstrip("\n"))
+        finally:  # whether anybody reads it or not
+            if terminate:
+                pod.end(settings)
 
 
 @app.command()
@@ -101,6 +103,9 @@ def create(
     """From your own machine: start such a pod, which ends itself. Needs RUNPOD_API_KEY."""
     console.set_up_logging(verbose=verbose, quiet=quiet)
     names = [each.name for each in read_projects(project, variant)]
+    for option, address in (("--source", source), ("--mirror", mirror)):
+        if address is not None and not re.fullmatch(r"https?://\S+", address):
+            raise PodError(f"{option} {address!r} is no address; it begins with https://.")
     asked = {"SPEECH_PROJECTS": ",".join(names), "SPEECH_VARIANT": variant, "SPEECH_MIRROR": mirror}
     plan = PodPlan(
         volume_id=volume_id,
@@ -133,8 +138,6 @@ def _image(image: str | None, source: str | None) -> str:
             "Name --image, built from the target `provision` of Dockerfile.serverless, or "
             "--source, the address of this repository as .tar.gz, for a stock image."
         )
-    if source is not None and not re.match(r"https?://\S+$", source):
-        raise PodError(f"--source {source!r} is no address; it begins with https://.")
     return image or pod_creation.STOCK_IMAGE
 
 
