@@ -102,8 +102,9 @@ def test_what_runpod_refuses_is_told(api):
     ],
 )
 def test_what_cannot_be_meant_creates_no_pod(api, words, message):
-    with pytest.raises(ProvisionError, match=message):
+    with pytest.raises(ProvisionError, match=message) as caught:
         app(["pod", *words], standalone_mode=False)
+    assert "hf_secret" not in str(caught.value)
     assert api.calls == []
 
 

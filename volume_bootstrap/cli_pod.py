@@ -146,8 +146,8 @@ def _variables(given: list[str]) -> dict[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            # Its value may be a secret.
-            raise PodError(f"--env {name[:40]!r}…: write NAME=VALUE.")
+            # Not repeated: it may be a secret.
+            raise PodError("--env: write NAME=VALUE, the name in letters, digits and underscores.")
         variables[name] = value
     return variables
 
