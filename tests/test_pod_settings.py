@@ -35,7 +35,7 @@ def test_all_that_is_wrong_is_named_before_anything_is_done(tmp_path):
     [
         ({}, "SPEECH_PROJECTS names no project; give one or more of these"),
         ({"SPEECH_PROJECTS": " , "}, "SPEECH_PROJECTS names no project"),
-        ({"SPEECH_VOLUME": __file__}, r"test_pod\.py' is not allowed: is no folder"),
+        ({"SPEECH_VOLUME": __file__}, r"test_pod_settings\.py' is not allowed: is no folder"),
         ({"RUNPOD_POD_ID": "../x"}, r"RUNPOD_POD_ID='\.\./x' is not allowed"),
         ({"SPEECH_MIRROR": "ftp://me:secret@x/"}, "SPEECH_MIRROR='ftp://x/' is not allowed"),
     ],
