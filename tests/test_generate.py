@@ -146,7 +146,7 @@ def test_each_precision_runs_on_a_cpu(precision):
 
 
 def test_the_jobs_are_ones_that_the_project_of_the_image_can_do(hub, jobs):
-    project = read_project(last_stages()[1].default("PROJECT"), "3.11")
+    project = read_project(last_stages()[2].default("PROJECT"), "3.11")
     defaults = ProjectDefaults.model_validate(project.settings.defaults)
     samples = {f"volume://samples/{Path(sample).name}" for sample in project.settings.samples}
     names = [test["name"] for test in jobs["tests"]]
@@ -176,9 +176,9 @@ def last_stages() -> list[Stage]:
 
 
 def test_the_hub_builds_the_baked_image():
-    _, worker, filled, baked, _ = dockerfile.read(ROOT / "Dockerfile.serverless")
+    _, worker, provision, filled, baked, _ = dockerfile.read(ROOT / "Dockerfile.serverless")
     worker.instructions[worker.instructions.index(("ARG", "CUDA=13.0"))] = ("ARG", "CUDA=")
-    assert last_stages() == [worker, filled, baked]
+    assert last_stages() == [worker, provision, filled, baked]
 
 
 def test_a_changed_dockerfile_is_told(tmp_path, monkeypatch):

@@ -22,13 +22,14 @@ from tests.dockerfile import Stage
 from tests.platform import WorkerProcess
 from tests.test_handler import environment
 from tests.test_imports import SHARED
+from volume_bootstrap.pod_creation import RUN
 from volume_bootstrap.project import known_projects, read_project
 from volume_bootstrap.uv_tool import find_uv
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILES = [ROOT / "Dockerfile.serverless", ROOT / ".runpod" / "Dockerfile"]
-BEFORE, WORKER, FILLED, BAKED, VOLUME = dockerfile.read(DOCKERFILES[0])
+BEFORE, WORKER, PROVISION, FILLED, BAKED, VOLUME = dockerfile.read(DOCKERFILES[0])
 GRACE_S = Settings.model_fields["grace_s"].default
 
 
@@ -62,11 +63,12 @@ def test_hadolint_finds_nothing(path):
 
 
 def test_the_targets():
-    assert [stage.name for stage in (WORKER, FILLED, BAKED, VOLUME)] == [
-        "worker", "filled", "baked", "volume",
+    assert [stage.name for stage in (WORKER, PROVISION, FILLED, BAKED, VOLUME)] == [
+        "worker", "provision", "filled", "baked", "volume",
     ]  # fmt: skip
-    assert WORKER.base == FILLED.base == "python:${PYTHON_VERSION}-slim-bookworm"
-    assert BAKED.base == VOLUME.base == "worker"
+    assert WORKER.base == "python:${PYTHON_VERSION}-slim-bookworm"
+    assert PROVISION.base == BAKED.base == VOLUME.base == "worker"
+    assert FILLED.base == "provision"
     assert VOLUME.instructions == [], "the default target is the worker alone"
 
 
@@ -105,7 +107,7 @@ def test_what_is_copied_is_tracked_and_sent_and_nothing_else_is():
         ["git", "ls-files", "-z"], check=True, cwd=ROOT, capture_output=True, text=True
     ).stdout.split("\0")[:-1]
     sent = sent_of(ROOT)
-    asked = [s for stage in (WORKER, FILLED) for sources, _ in stage.copies() for s in sources]
+    asked = [s for stage in (WORKER, PROVISION) for sources, _ in stage.copies() for s in sources]
     wanted = {
         source: {f for f in tracked if f == source or f.startswith(f"{source.rstrip('/')}/")}
         for source in asked
@@ -233,14 +235,14 @@ def test_as_process_one_it_ends_on_sigterm(image, own_volume, platform, tmp_path
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory) -> Path:
-    """The folder of the stage that fills a volume."""
+    """The folder of the stages that fill a volume."""
     folder = tmp_path_factory.mktemp("filled") / "app"
-    dockerfile.lay([FILLED], ROOT, folder)
+    dockerfile.lay([WORKER, PROVISION], ROOT, folder)
     return folder
 
 
 def test_a_volume_is_filled_from_what_is_copied(builder, tmp_path):
-    _, setup, *_ = commands(FILLED)
+    setup, *_ = commands(FILLED)
     volume = tmp_path / "speech"
     command = f"{setup} --dry-run".replace("/speech", str(volume))
     bin_ = Path(sys.executable).parent
@@ -257,15 +259,27 @@ def test_a_volume_is_filled_from_what_is_copied(builder, tmp_path):
     assert "has no variant 'cuda'" in wrong.stderr
 
 
+def test_a_pod_begins_by_itself_from_what_is_copied(builder):
+    (entrypoint,) = PROVISION.values("ENTRYPOINT")
+    assert json.loads(entrypoint) == ["sh", "-c", RUN]
+    once = RUN.replace("exec sleep infinity", "exit 7")
+    done = shell(once, builder, Path(sys.executable).parent, SPEECH_PROJECTS="demo,nothing")
+    assert done.returncode == 7
+    assert "SPEECH_VARIANT: 'nothing' is not a project" in done.stderr
+    assert "RUNPOD_POD_ID is not set" in done.stderr
+    assert done.stderr.endswith("This pod costs money until you end it.\n")
+    assert (builder / "worker" / "__main__.py").is_file()
+
+
 def test_the_filled_volume_is_verified(builder, own_volume):
-    *_, verify, _ = commands(FILLED)
+    _, verify, _ = commands(FILLED)
     command = f"{verify} --quick".replace("/speech", str(own_volume.root))
     done = shell(command, builder, Path(sys.executable).parent)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_driver_that_is_asked_for_is_that_of_the_packages(builder, tmp_path):
-    _, setup, *_ = commands(FILLED)
+    setup, *_ = commands(FILLED)
     command = f"{setup} --dry-run --json".replace("/speech", str(tmp_path / "speech"))
     done = shell(command, builder, Path(sys.executable).parent, PROJECT="asr", VARIANT="cuda")
     assert done.returncode == 0, done.stderr

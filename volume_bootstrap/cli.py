@@ -16,6 +16,7 @@ from volume_bootstrap import (
     cli_deps,
     cli_model_copies,
     cli_models,
+    cli_pod,
     console,
     dependencies,
     maintenance,
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.add_typer(cli_deps.app, name="deps")
 app.add_typer(cli_model_copies.app, name="models")
 app.add_typer(cli_bundle.app, name="bundle")
+app.add_typer(cli_pod.app, name="pod")
 
 
 @app.command()

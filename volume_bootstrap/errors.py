@@ -11,7 +11,9 @@
     ├── ModelError          a model's files are wrong, or no source gave them
     ├── StoreError          a bucket does not take objects, or does not give them
     ├── BundleError         a bundle cannot be made, is damaged, or is not for this machine
-    └── DamageError         files on the volume are not as they were provisioned
+    ├── DamageError         files on the volume are not as they were provisioned
+    ├── ApiError            RunPod's API refused, or did not answer
+    └── PodError            a pod cannot begin, or did not get the volume ready
 
 Anything else is a defect of the provisioner; exit code 2.
 """
@@ -55,3 +57,11 @@ class DamageError(ProvisionError):
 
 class VolumeError(ProvisionError):
     """The volume cannot be written to."""
+
+
+class ApiError(ProvisionError):
+    """RunPod's API refused a call, or did not answer it."""
+
+
+class PodError(ProvisionError):
+    """A pod cannot begin, did not get the volume ready, or could not be ended."""

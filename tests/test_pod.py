@@ -1,0 +1,238 @@
+"""``python -m volume_bootstrap pod``, as a pod runs it, on the demo's volume."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import worker
+from tests.faults.namespaces import read_only
+from tests.runpod_api import KEY, RunPodApi
+from tests.test_handler import environment
+from volume_bootstrap import __version__, smoke
+from volume_bootstrap.errors import PodError
+from volume_bootstrap.layout import Volume
+from volume_bootstrap.pod_creation import start_command
+from volume_bootstrap.smoke import check_image
+
+ROOT = Path(__file__).resolve().parent.parent
+POD = [sys.executable, "-m", "volume_bootstrap", "pod"]
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[RunPodApi]:
+    with RunPodApi() as running:
+        yield running
+
+
+@pytest.fixture
+def api(process: RunPodApi) -> RunPodApi:
+    process.reset()
+    process.add("pod9")
+    return process
+
+
+def variables(volume: Volume, api: RunPodApi, **more: str) -> dict[str, str]:
+    """What RunPod and its user say to a pod."""
+    told = environment(
+        volume.root, SPEECH_PROJECTS="demo", RUNPOD_POD_ID="pod9", RUNPOD_VOLUME_ID="vol1",
+        RUNPOD_API_KEY=KEY, RUNPOD_REST_URL=api.base, **more,
+    )  # fmt: skip
+    del told["SPEECH_PROJECT"]
+    return told
+
+
+def run(told: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*POD, *words], env=told, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def reported(volume: Volume) -> dict:
+    text = (volume.metadata / "pod-report.txt").read_text()
+    report = json.loads((volume.metadata / "pod-report.json").read_text())
+    assert KEY not in text + json.dumps(report)
+    assert report["volume"] == str(volume.root)
+    return report
+
+
+def test_a_volume_that_is_ready_ends_no_pod_that_runpod_keeps(own_volume, api):
+    """The report is there before, and stays as it is."""
+    api.fault("DELETE", status=401, words=f"key {KEY} may not")
+    done = run(variables(own_volume, api), "--terminate")
+    assert done.returncode == 1
+    assert KEY not in done.stdout + done.stderr
+    assert "error: RunPod refuses the key in RUNPOD_API_KEY (401)" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "The volume is ready, but pod pod9 still costs money: end it at "
+        "https://console.runpod.io/pods or with: runpodctl remove pod pod9"
+    )
+    assert list(api.pods) == ["pod9"]
+    report = reported(own_volume)
+    assert (report["outcome"], report["error"], report["version"]) == ("ready", None, __version__)
+    (filled,) = report["filled"]
+    active = own_volume.pointer("demo").resolve().name
+    assert (filled["name"], filled["generation"], filled["changed"]) == ("demo", active, False)
+    manifest = json.loads(own_volume.manifest("demo").read_text())
+    digests = {m["alias"]: {f["path"]: f["sha256"] for f in m["files"]} for m in manifest["models"]}
+    assert {model["alias"]: model["sha256"] for model in filled["models"]} == digests
+    (tried,) = report["tried"]
+    assert (tried["task"], tried["num_speakers"]) == ("transcript", 2)
+    assert "New Jersey" in tried["text"]
+    steps = ["set up demo", "verify every file", "try a job of demo"]
+    assert [step["name"] for step in report["steps"]] == steps
+    assert done.stdout == (own_volume.metadata / "pod-report.txt").read_text()
+    assert done.stdout.endswith("The volume is ready.\n")
+
+
+def test_a_closed_terminal_ends_nothing_but_the_telling(own_volume, api):
+    api.fault("DELETE", status=500)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*POD, "--terminate"],
+        env=variables(own_volume, api),
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"verify every file" not in shown:
+        shown += os.read(ours, 4096)
+    os.close(ours)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(120) == 0
+    assert reported(own_volume)["outcome"] == "ready"
+    assert api.pods == {}
+    assert [call["status"] for call in api.calls] == [500, 204]
+
+
+def test_a_failure_leaves_the_pod_and_says_why(own_volume, api):
+    done = run(variables(own_volume, api, SPEECH_DEVICE="cuda"), "--terminate")
+    assert done.returncode == 1
+    assert "error: Project demo serves no job: " in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Pod pod9 stays up, and costs money. Mend that")
+    report = reported(own_volume)
+    assert (report["outcome"], report["doing"]) == ("failed", "try a job of demo")
+    assert "SPEECH_DEVICE=cuda" in report["error"]
+    assert [step["name"] for step in report["steps"]] == ["set up demo", "verify every file"]
+    assert api.calls == []
+    assert list(api.pods) == ["pod9"]
+    assert not (own_volume.metadata / "lock").exists()
+
+
+def test_damage_is_found_before_a_job_is_tried(own_volume, api):
+    """Of one size and time with what it was, so that the set-up takes it for whole."""
+    (model,) = own_volume.models.glob("hub/iic/speech_fsmn_vad*/am.mvn")
+    stat, content = model.stat(), model.read_bytes()
+    model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(model, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    done = run(variables(own_volume, api), "--terminate")
+    assert done.returncode == 1
+    assert re.search(r"Damaged files: 1\.\n  .*am\.mvn: ", done.stderr)
+    assert "Damaged files: 1." in reported(own_volume)["error"]
+    assert api.calls == []
+
+
+def is_at_work(process_id: str) -> bool:
+    return "python-deps" in Path(f"/proc/{process_id}/maps").read_text()
+
+
+def test_a_signal_leaves_the_report_unfinished_and_no_process(own_volume, api):
+    process = subprocess.Popen(
+        [*POD, "--terminate"],
+        env=variables(own_volume, api),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "try a job" not in process.stderr.readline():
+        assert process.poll() is None
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    # Well on its way: its first library from the volume is there.
+    while not (workers := [each for each in children.read_text().split() if is_at_work(each)]):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+    report = reported(own_volume)
+    assert (report["outcome"], report["doing"]) == ("unfinished", "try a job of demo")
+    assert api.calls == []
+    assert not (own_volume.metadata / "lock").exists()
+
+
+def test_a_volume_that_takes_no_report(own_volume, api):
+    (own_volume.metadata / "pod-report.json.partial").symlink_to("/dev/full")
+    done = run(variables(own_volume, api), "--terminate")
+    assert done.returncode == 1
+    assert "pod-report.json: No space left on device. Free some room" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Pod pod9 stays up")
+    assert api.calls == []
+
+
+def test_a_volume_that_is_read_only(own_volume, api):
+    with read_only(own_volume.root) as words:
+        done = subprocess.run(
+            [*words, *POD, "--terminate"],
+            env=variables(own_volume, api),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "cannot be written to: Read-only file system" in done.stderr
+    assert "Mount it so that this user may write." in done.stderr
+    assert api.calls == []
+
+
+def test_the_provisioner_is_of_the_workers_release():
+    assert __version__ == worker.__version__
+
+
+def test_a_python_without_the_images_packages_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(smoke, "IMAGE", tmp_path / "requirements.txt")
+    smoke.IMAGE.write_text("nowhere-to-be-found==1.0\npydantic==0.1\nrequests>=1\n")
+    with pytest.raises(PodError, match=r"lacks nowhere-to-be-found==1\.0, pydantic==0\.1 \(here:"):
+        check_image()
+
+
+@pytest.mark.parametrize(
+    ("speakers", "text", "missing"),
+    [([], "hello", "a speaker in"), ([1], " ", "a word in"), ([], None, "a speaker or a word in")],
+)
+def test_a_job_that_finds_nothing_is_a_failure(tmp_path, speakers, text, missing):
+    reply = {
+        "audio": {"duration": 1.0}, "timings": {"total": 1.0}, "speakers": speakers, "text": text,
+    }  # fmt: skip
+    with pytest.raises(PodError, match=f"finds not {missing}"):
+        smoke._tried(Volume(tmp_path), "demo", "transcript", "volume://samples/sample.wav", reply)
+
+
+def test_the_start_command_fetches_this_repository(tmp_path):
+    archive = tmp_path / "speech worker.tar.gz"
+    with tarfile.open(archive, "w:gz") as whole:
+        whole.add(ROOT / "requirements.txt", "speech-worker-1/requirements.txt")
+    fetch, found, rest = start_command(archive.as_uri()).partition("&& python -m venv")
+    assert found
+    assert rest.endswith("exec sleep infinity")
+    done = subprocess.run(
+        ["sh", "-c", f"{fetch} && cat requirements.txt"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ((ROOT / "requirements.txt").read_text(), "")

@@ -1,0 +1,137 @@
+"""``python -m volume_bootstrap pod create``, as it is typed on one's own machine."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.runpod_api import KEY, RunPodApi
+from volume_bootstrap.cli import app
+from volume_bootstrap.errors import ApiError, PodError, ProvisionError
+from volume_bootstrap.pod_creation import STOCK_IMAGE, start_command
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = "https://example.com/speech-worker-1.tar.gz"
+GOOD = ["create", "-p", "demo", "--volume-id", "vol1", "--cpu", "cpu3c", "--image", "me/speech:1"]
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[RunPodApi]:
+    with RunPodApi() as running:
+        yield running
+
+
+@pytest.fixture
+def api(process: RunPodApi, monkeypatch) -> RunPodApi:
+    process.reset()
+    monkeypatch.setenv("RUNPOD_API_KEY", KEY)
+    monkeypatch.setenv("RUNPOD_REST_URL", process.base)
+    return process
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "volume_bootstrap", "pod", *words]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_pod_is_created_and_followed_to_its_end(api):
+    """Another process ends it, as the pod itself does."""
+
+    def end() -> None:
+        while not api.pods:
+            time.sleep(0.05)
+        api.fault("GET", status=404)
+
+    pod = threading.Thread(target=end)
+    pod.start()
+    machines = ["--gpu", "NVIDIA L4", "--gpu", "NVIDIA A40"]
+    more = ["--source", SOURCE, "--env", "HF_TOKEN=hf_secret=1", "--wait", "1"]
+    done = run(
+        *["create", "-p", "demo", "-p", "demo-funasr", "--volume-id", "vol1", *machines, *more]
+    )
+    pod.join()
+    assert (done.returncode, done.stdout) == (0, "pod pod1 fills volume vol1: demo, demo-funasr\n")
+    assert done.stderr == "pod pod1: gone\n"
+    asked = api.pods["pod1"]
+    assert asked["imageName"] == STOCK_IMAGE
+    assert asked["gpuTypeIds"] == ["NVIDIA L4", "NVIDIA A40"]
+    assert asked["dockerStartCmd"] == ["sh", "-c", start_command(SOURCE)]
+    assert asked["env"] == {
+        "SPEECH_VOLUME": "/workspace",
+        "SPEECH_PROJECTS": "demo,demo-funasr",
+        "HF_TOKEN": "hf_secret=1",
+    }
+
+
+def test_its_id_is_printed_as_json(api, capsys):
+    app(["pod", *GOOD, "--json"], standalone_mode=False)
+    expected = {"pod": "pod1", "volume": "vol1", "projects": ["demo"]}
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_what_runpod_refuses_is_told(api):
+    api.fault("POST", status=500, words="There are no instances currently available")
+    done = run(*GOOD)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "answered 500: There are no instances currently available. Whether" in done.stderr
+    assert KEY not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([*GOOD, "--gpu", "NVIDIA L4"], "machines of one sort"),
+        (["create", "-p", "demo", "--volume-id", "v", "--image", "x"], "machines of one sort"),
+        (["create", "-p", "demo", "--volume-id", "v", "--cpu", "cpu3c"], "Name --image, built"),
+        ([*GOOD, "--source", "/home/me/x.tar.gz"], "is no address"),
+        ([*GOOD, "--mirror", "pypi.org/simple"], "is no address"),
+        ([*GOOD, "--variant", "cuda"], "has no variant 'cuda'"),
+        ([*GOOD, "-p", "singing"], "'singing' is not a project"),
+        ([*GOOD, "--env", "hf_secret"], "write NAME=VALUE"),
+        ([*GOOD, "--env", "=hf_secret"], "write NAME=VALUE"),
+        (["--terminate", *GOOD], "come after `create`"),
+    ],
+)
+def test_what_cannot_be_meant_creates_no_pod(api, words, message):
+    with pytest.raises(ProvisionError, match=message) as caught:
+        app(["pod", *words], standalone_mode=False)
+    assert "hf_secret" not in str(caught.value)
+    assert api.calls == []
+
+
+@pytest.mark.parametrize("key", ["", "  ", "two words", "schlüssel"])
+def test_without_a_key_nothing_is_asked(api, monkeypatch, key):
+    monkeypatch.setenv("RUNPOD_API_KEY", key)
+    with pytest.raises(PodError, match="RUNPOD_API_KEY is not set, or holds characters"):
+        app(["pod", *GOOD], standalone_mode=False)
+    assert api.calls == []
+
+
+def test_a_wrong_key_is_not_repeated(api, monkeypatch):
+    monkeypatch.setenv("RUNPOD_API_KEY", "rpa_SECRET")
+    with pytest.raises(ApiError, match=r"key … is not known\. No pod was created") as caught:
+        app(["pod", *GOOD], standalone_mode=False)
+    assert "rpa_SECRET" not in str(caught.value)
+
+
+def test_the_key_goes_nowhere_in_clear_text(api, monkeypatch):
+    monkeypatch.setenv("RUNPOD_REST_URL", "http://localhost.example.com/v1")
+    with pytest.raises(PodError, match="it begins with https://"):
+        app(["pod", *GOOD], standalone_mode=False)
+
+
+def test_no_start_command_is_broken_by_its_source():
+    command = start_command("https://x/$(touch it)'; exit 0 #.tar.gz")
+    done = subprocess.run(["sh", "-n", "-c", command], check=False, capture_output=True)
+    assert done.returncode == 0
+    assert "'\"'\"'" in command
+    assert os.linesep in command

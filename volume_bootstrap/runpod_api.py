@@ -1,0 +1,194 @@
+"""RunPod's REST API, as far as a pod that fills a volume needs it: create, look at, end.
+
+https://docs.runpod.io/api-reference has its calls: ``/pods`` and ``/pods/ID``, a key as Bearer.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import requests
+from requests.auth import AuthBase
+
+from volume_bootstrap.errors import ApiError
+
+logger = logging.getLogger(__name__)
+
+REST = "https://rest.runpod.io/v1"
+CONSOLE = "https://console.runpod.io/pods"
+
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0)
+"""Between tries: two minutes in all, for a pod that is not ended goes on costing money."""
+LONGEST_PAUSE_S = 60.0
+"""Whatever a Retry-After asks for."""
+TIMEOUT_S = 30.0
+MAX_TOLD = 300
+"""Characters of the API's own words that a message repeats."""
+
+
+def is_key(text: str) -> bool:
+    """Tell whether this can be a key: what a header carries, without spaces."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+@dataclass(frozen=True, slots=True)
+class RunPod:
+    """The API, for one key.
+
+    pauses_s : seconds between two tries of a call; one try more than there are pauses.
+    """
+
+    key: str = field(repr=False)
+    base: str = REST
+    pauses_s: tuple[float, ...] = PAUSES_S
+    timeout_s: float = TIMEOUT_S
+
+    def create(self, pod: dict[str, Any]) -> str:
+        """Create a pod and return its id.
+
+        Only a call that was provably not carried out is made again: a second pod costs money.
+
+        Raises
+        ------
+        ApiError
+            There is none; or it is not known whether there is one, which the message says.
+        """
+        name = pod["name"]
+        unknown = (
+            f"Whether there is a pod {name} now is not known: look at {CONSOLE} before you run "
+            "this again, and end it if it is there."
+        )
+        pauses = list(self.pauses_s)
+        while True:
+            try:
+                answer = self._send("POST", "/pods", pod)
+            except requests.RequestException as error:
+                raise ApiError(f"{self._silence(error)} {unknown}") from error
+            if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS or not pauses:
+                break
+            self._wait(pauses.pop(0), answer)
+        if not _is_done(answer):
+            is_refused = answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+            advice = "No pod was created." if is_refused else unknown
+            raise ApiError(f"{self._told(answer)} {advice}")
+        try:
+            made = str(answer.json()["id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ApiError(f"RunPod answered without the id of a pod. {unknown}") from error
+        return made
+
+    def status(self, pod_id: str) -> str | None:
+        """What the pod is to be: ``RUNNING``, ``EXITED``, ``TERMINATED``; none where there is none.
+
+        Raises
+        ------
+        ApiError
+            The API refuses, or does not answer.
+        """
+        answer, _ = self._ask("GET", f"/pods/{pod_id}")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if not _is_done(answer):
+            raise ApiError(self._told(answer))
+        try:
+            return str(answer.json()["desiredStatus"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ApiError(f"RunPod does not tell the status of pod {pod_id}.") from error
+
+    def end(self, pod_id: str) -> None:
+        """End a pod for good, so that it costs nothing any more.
+
+        Raises
+        ------
+        ApiError
+            The API refuses, or does not answer; the pod may be there still.
+        """
+        answer, is_repeated = self._ask("DELETE", f"/pods/{pod_id}")
+        # Of a try whose answer was lost, or that failed half-way, the next one finds no pod.
+        if answer.status_code == HTTPStatus.NOT_FOUND and is_repeated:
+            return
+        if not _is_done(answer):
+            raise ApiError(self._told(answer))
+
+    def _ask(self, method: str, path: str) -> tuple[requests.Response, bool]:
+        """Call until there is an answer that another try would not change.
+
+        Returns
+        -------
+        The answer, and whether an earlier try may have been carried out.
+        """
+        may_be_done = False
+        pauses = list(self.pauses_s)
+        while True:
+            try:
+                answer = self._send(method, path)
+            except requests.RequestException as error:
+                if not pauses:
+                    raise ApiError(self._silence(error)) from error
+                may_be_done = True
+                logger.warning("%s Trying again.", self._silence(error))
+                self._wait(pauses.pop(0))
+                continue
+            is_broken = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+            if not (is_broken or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS) or not pauses:
+                return answer, may_be_done
+            may_be_done |= is_broken
+            logger.warning("%s Trying again.", self._told(answer))
+            self._wait(pauses.pop(0), answer)
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> requests.Response:
+        # Nobody who is redirected to gets the key.
+        return requests.request(
+            method,
+            self.base.rstrip("/") + path,
+            json=body,
+            auth=_Bearer(self.key),
+            timeout=self.timeout_s,
+            allow_redirects=False,
+        )
+
+    def _wait(self, pause_s: float, answer: requests.Response | None = None) -> None:
+        asked = answer.headers.get("Retry-After", "") if answer is not None else ""
+        if asked.isdecimal():
+            pause_s = max(pause_s, min(float(asked), LONGEST_PAUSE_S))
+        time.sleep(pause_s)
+
+    def _told(self, answer: requests.Response) -> str:
+        """What an answer says that is no success, and what to do about it."""
+        number = answer.status_code
+        if number in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            told = f"RunPod refuses the key in RUNPOD_API_KEY ({number}); give one that may do this"
+        elif number == HTTPStatus.NOT_FOUND:
+            told = f"RunPod knows no such pod under the key in RUNPOD_API_KEY ({number})"
+        else:
+            told = f"RunPod's API answered {number}"
+        try:
+            words = answer.json()["error"]
+        except (ValueError, KeyError, TypeError):
+            words = answer.text
+        words = " ".join(str(words).replace(self.key, "…").split())[:MAX_TOLD].rstrip(". ")
+        return f"{told}: {words}." if words else f"{told}."
+
+    def _silence(self, error: requests.RequestException) -> str:
+        if isinstance(error, requests.Timeout):
+            return f"RunPod's API did not answer within {self.timeout_s:g} s."
+        return f"RunPod's API cannot be reached at {self.base} ({type(error).__name__})."
+
+
+def _is_done(answer: requests.Response) -> bool:
+    return HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES
+
+
+class _Bearer(AuthBase):
+    """The key; as plain headers, a .netrc of the user would take its place."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
