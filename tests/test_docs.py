@@ -24,6 +24,7 @@ from tests.manual import (
     parsed,
     quoted,
 )
+from volume_bootstrap.pod_settings import PodSettings
 from worker import health
 from worker.parsing import parse, parse_s3_config
 from worker.settings import Settings
@@ -130,11 +131,12 @@ def test_the_test_input_is_a_job():
 
 @per_document
 def test_variables_are_read(document):
-    """Those of this worker; of others, that something here names them."""
+    """Those of the worker and of a pod; of others, that something here names them."""
     if document.name in ELSEWHERE:
         return
     text = document.read_text()
-    own = {str(field.alias) for field in Settings.model_fields.values()}
+    fields = [*Settings.model_fields.values(), *PodSettings.model_fields.values()]
+    own = {str(field.alias) for field in fields}
     for name in set(re.findall(r"\b(?:SPEECH|BUCKET)_[A-Z0-9_]+[A-Z0-9]\b", text)):
         assert name in own, name
     rest = set(re.findall(r"\b(?:AWS|HF|MODELSCOPE|BENCH|TORCH)_[A-Z0-9_]+[A-Z0-9]\b", text))
@@ -151,7 +153,8 @@ def test_options_that_are_quoted_exist(document):
     for text in quoted(document):
         option = text.split()[0].split("=")[0]
         if re.fullmatch(r"--[a-z][a-z_-]*", option):
-            assert re.search(rf"{option}(?![\w-])", code), option
+            parameter = option[2:].replace("-", "_")  # of which typer makes an option
+            assert re.search(rf"({option}(?![\w-])|\b{parameter}: )", code), option
 
 
 @per_document
