@@ -11,7 +11,16 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from volume_bootstrap import cli_deps, cli_models, console, dependencies, maintenance
+from volume_bootstrap import (
+    cli_deps,
+    cli_download,
+    cli_jobs,
+    cli_models,
+    console,
+    dependencies,
+    maintenance,
+)
+from volume_bootstrap.cli_jobs import Detach, given
 from volume_bootstrap.cli_options import (
     AnyProjects,
     AsJson,
@@ -36,9 +45,6 @@ from volume_bootstrap.maintenance import ProjectStatus
 from volume_bootstrap.project import Project
 from volume_bootstrap.setup import Outcome, set_up
 
-INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
-
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,6 +52,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_deps.app, name="deps")
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_jobs.app, name="jobs")
+app.command()(cli_download.download)
 
 
 @app.command()
@@ -56,6 +64,7 @@ def setup(
     mirror: Mirror = None,
     dry_run: DryRun = False,
     force: Force = False,
+    detach: Detach = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -70,6 +79,13 @@ def setup(
 
     if dry_run:
         _show_plans(target, [plan(each) for each in described], force=force, as_json=as_json)
+        return
+    if detach:
+        names = [word for each in sorted(set(project)) for word in ("--project", each)]
+        options = [*names, *given("--variant", variant), *given("--mirror", mirror)]
+        options += ["--force"] * force
+        further = [*given("--volume", target.root), *["-v"] * verbose, *["-q"] * quiet]
+        cli_jobs.detach(target, "setup", options, further, as_json=as_json)
         return
     results = []
     with writing(target):
@@ -150,7 +166,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         code = app(standalone_mode=False)
-        if code == INTERRUPTED:
+        if code == cli_jobs.INTERRUPTED:
             console.fail("interrupted; run the same again to go on.", code)
         sys.exit(code)
     except TyperException as error:

@@ -9,7 +9,8 @@
     ├── DependencyError     packages do not resolve, install or import
     ├── SourceError         a source did not give a model's files
     ├── ModelError          a model's files are wrong, or no source gave them
-    └── DamageError         files on the volume are not as they were provisioned
+    ├── DamageError         files on the volume are not as they were provisioned
+    └── JobError            there is no such job, or it cannot be started, followed or stopped
 
 Anything else is a defect of the provisioner; exit code 2.
 """
@@ -45,3 +46,7 @@ class DamageError(ProvisionError):
 
 class VolumeError(ProvisionError):
     """The volume cannot be written to."""
+
+
+class JobError(ProvisionError):
+    """There is no such job, or it cannot be started, followed or stopped."""
