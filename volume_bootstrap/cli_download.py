@@ -46,9 +46,9 @@ def download(
     quiet: Quiet = False,
 ) -> None:
     """Fetch and verify one model, where modelscope and funasr find it; nothing is exported."""
-    target = _target(volume, cache_dir, verbose=verbose, quiet=quiet)
     wish = downloads.Wish(model_id, revision, source)
     downloads.check(wish)
+    target = _target(volume, cache_dir, verbose=verbose, quiet=quiet)
     if detach:
         options = [model_id, *given("--revision", revision), *given("--source", source)]
         options += ["--force"] * force
@@ -70,6 +70,10 @@ def _target(volume: str | None, cache_dir: str | None, *, verbose: bool, quiet: 
     is_mounted = bool(os.environ.get("SPEECH_VOLUME")) or any(m.is_dir() for m in MOUNTS)
     if volume is None and not is_mounted:
         cache_dir = cache_dir or os.environ.get("MODELSCOPE_CACHE") or None
+        if cache_dir is None:
+            raise ProvisionError(
+                "No folder: give --cache-dir or --volume, or set MODELSCOPE_CACHE or SPEECH_VOLUME."
+            )
     if cache_dir is None:
         return begin(volume, verbose=verbose, quiet=quiet)
     set_up_logging(verbose=verbose, quiet=quiet)

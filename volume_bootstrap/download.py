@@ -112,7 +112,7 @@ def _entry(wish: Wish) -> ModelEntry:
         raise ModelError("--revision is empty; name one, or leave it out for the main one.")
     try:
         return ModelEntry(
-            alias=files.digest_of(wish.id)[:12],
+            alias=_alias(wish.id),
             id=wish.id,
             revision=wish.revision,
             task="diarization",
@@ -125,11 +125,16 @@ def _entry(wish: Wish) -> ModelEntry:
         ) from error
 
 
+def _alias(model_id: str) -> str:
+    """How messages name the model: aliases of models.yaml are lower case, without underscores."""
+    return model_id.partition("/")[2].lower().replace("_", "-").lstrip(".-") or "model"
+
+
 def _noted(volume: Volume, model_id: str) -> ModelRecord | None:
     """The version that an earlier download left, if its record can be read."""
     folder = versions.versions_of(volume, model_id)
     try:
-        name = (folder / NOTE).read_text(encoding="utf-8").strip()
+        name = (folder / NOTE).read_text(encoding="utf-8", errors="replace").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
     records = versions.records_beside(volume, model_id)

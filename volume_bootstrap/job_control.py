@@ -50,8 +50,11 @@ def start(volume: Volume, work: Work, command: Sequence[str]) -> tuple[Job, bool
             return job, False
         for path in jobs.removable(volume, kept=jobs.KEPT):
             files.remove(path)
-        with jobs.log_of(volume, job.id).open("ab") as log:
-            process = _spawn(volume, job, command, log.fileno())
+        try:
+            process = _spawn(volume, job, command)
+        except OSError:
+            jobs.record_of(volume, job.id).unlink()  # of a job that there never was
+            raise
     except OSError as error:
         raise JobError(
             f"No job can be begun in {jobs.folder_of(volume)}: {error.strerror}. Make room there, "
@@ -77,6 +80,9 @@ def follow(volume: Volume, job: Job, write: Callable[[bytes], object]) -> Job:
     JobError
         It has no log.
     """
+    # Who was quick enough sees a job that has only its number yet.
+    while not jobs.log_of(volume, job.id).exists() and _is_running(volume, job):
+        time.sleep(POLL_S)
     with _open_log(volume, job.id) as log:
         while True:
             # First this: what comes after the look at the state is the last.
@@ -176,22 +182,27 @@ def _create(path: Path, job: Job) -> bool:
         return False
 
 
-def _spawn(volume: Volume, job: Job, command: Sequence[str], log: int) -> subprocess.Popen[bytes]:
+def _spawn(volume: Volume, job: Job, command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the job's process, in a session of its own: no terminal that closes is its."""
     module = [sys.executable, "-m", "volume_bootstrap.job_process"]
-    return subprocess.Popen(
-        [*module, str(volume.root), job.id, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+    with jobs.log_of(volume, job.id).open("ab") as log:
+        return subprocess.Popen(
+            [*module, str(volume.root), job.id, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _is_running(volume: Volume, job: Job) -> bool:
+    return jobs.state_of(volume, jobs.find(volume, job.id)) == "running"
 
 
 def _has_ended(volume: Volume, job: Job, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if jobs.state_of(volume, jobs.find(volume, job.id)) != "running":
+        if not _is_running(volume, job):
             return True
         time.sleep(POLL_S / 4)
     return False
