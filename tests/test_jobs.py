@@ -190,13 +190,16 @@ def test_a_killed_job_died_and_one_that_is_stopped_leaves_the_volume(checkout, v
     assert "python -m volume_bootstrap setup --project tiny" in followed.stderr
 
     gate.path.unlink()
-    started = detached(checkout, GATE=str(gate.path))
+    started = detached(checkout, GATE=str(gate.path), FORCE_COLOR="1")
     output, _ = started.communicate(timeout=DEADLINE_S)
     assert "job setup-2 has begun" in output
     importing = gate.wait()
     stopped = checkout.run("jobs", "stop", "setup-2", *place)
     assert stopped.returncode == 0, stopped.stderr
     assert stopped.stdout.startswith("job setup-2: stopped at 20")
+    log = job_control.read_log(volume, "setup-2")
+    assert "\x1b" not in log
+    assert (jobs.last_stage(log) or ("",))[0] == "import-check"
     assert not is_alive(importing)
     assert not is_alive(jobs.find(volume, "setup-2").group)
     assert checkout.pointer.readlink() == active
@@ -305,6 +308,13 @@ def test_a_job_elsewhere_that_is_silent_died(bare):
     assert jobs.state_of(bare, job) == "died"
     assert job_control.stop(bare, job) == job
     assert job_control._claim(bare, WORK)[0].id == "setup-2"
+
+
+def test_an_end_that_was_noted_meanwhile_counts(bare):
+    """The record was read before the job noted its end, the process looked for afterwards."""
+    before = note(bare, "setup-1", process=replace(myself(), started="1"))
+    note(bare, "setup-1", process=before.process, exit_code=0)
+    assert jobs.state_of(bare, before) == "done"
 
 
 def test_another_process_of_the_same_number_is_not_the_job(bare):

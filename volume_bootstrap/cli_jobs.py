@@ -208,7 +208,8 @@ def _words(work: Work) -> str:
 
 
 def _command(volume: Volume, verb: str, job_id: str) -> str:
-    return f"python -m volume_bootstrap jobs {verb} {job_id} --volume {volume.root}"
+    words = ["jobs", verb, job_id, "--volume", str(volume.root)]
+    return f"python -m volume_bootstrap {shlex.join(words)}"
 
 
 def _as_json(volume: Volume, job: Job) -> dict[str, Any]:

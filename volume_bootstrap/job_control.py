@@ -25,6 +25,8 @@ POLL_S = 0.2
 GRACE_S = 20.0
 """What a job has to end after SIGTERM, in seconds; it ends what it started within a moment."""
 BLOCK_BYTES = 1 << 16
+TERMINAL = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+"""Variables that would have the log decorated, as a terminal wants it."""
 SHOWN_LINES = 10
 
 
@@ -57,8 +59,8 @@ def start(volume: Volume, work: Work, command: Sequence[str]) -> tuple[Job, bool
             raise
     except OSError as error:
         raise JobError(
-            f"No job can be begun in {jobs.folder_of(volume)}: {error.strerror}. Make room there, "
-            "or run the same without --detach."
+            f"No job can be begun in {jobs.folder_of(volume)}: {error.strerror}. Mend that "
+            "(`clean` makes room), or run the same without --detach."
         ) from error
     while (begun := jobs.find(volume, job.id)).process == job.process:
         if process.poll() is not None:
@@ -86,12 +88,11 @@ def follow(volume: Volume, job: Job, write: Callable[[bytes], object]) -> Job:
     with _open_log(volume, job.id) as log:
         while True:
             # First this: what comes after the look at the state is the last.
-            job = jobs.find(volume, job.id)
-            is_running = jobs.state_of(volume, job) == "running"
+            is_running = _is_running(volume, job)
             while block := log.read(BLOCK_BYTES):
                 write(block)
             if not is_running:
-                return job
+                return jobs.find(volume, job.id)
             time.sleep(POLL_S)
 
 
@@ -192,6 +193,7 @@ def _spawn(volume: Volume, job: Job, command: Sequence[str]) -> subprocess.Popen
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env={name: os.environ[name] for name in os.environ if name not in TERMINAL},
         )
 
 

@@ -107,16 +107,15 @@ def all_jobs(volume: Volume) -> list[Job]:
 def state_of(volume: Volume, job: Job) -> State:
     """Say what became of a job; `died` is one that ended without a word, as by kill -9."""
     if job.exit_code is None:
-        is_gone = has_died(job.process, record_of(volume, job.id), lambda _: _time(volume))
-        return "died" if is_gone else "running"
+        record = record_of(volume, job.id)
+        if not has_died(job.process, record, lambda _: _time(volume)):
+            return "running"
+        # It may have noted its end after this record was read, and before its process was missed.
+        now = read(record) if record.exists() else job
+        return "died" if now.exit_code is None else state_of(volume, now)
     if job.exit_code == TERMINATED:
         return "stopped"
     return "failed" if job.exit_code else "done"
-
-
-def living(volume: Volume) -> list[Job]:
-    """Jobs that run, here or elsewhere."""
-    return [job for job in all_jobs(volume) if state_of(volume, job) == "running"]
 
 
 def last_stage(log: str) -> tuple[str, str] | None:
