@@ -17,7 +17,7 @@ from volume_bootstrap.errors import JobError
 from volume_bootstrap.generations import now
 from volume_bootstrap.jobs import Job, Work
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.processes import myself
+from volume_bootstrap.processes import myself, started
 
 logger = logging.getLogger(__name__)
 
@@ -118,10 +118,10 @@ def stop(volume: Volume, job: Job, grace_s: float = GRACE_S) -> Job:
     try:
         # To the one alone: it ends what it started, and would take their ends for failures.
         os.kill(job.group, signal.SIGTERM)
-        if not _has_ended(volume, job, grace_s):
+        if not _is_gone(job, grace_s):
             logger.warning("%s does not end: it is killed", job.process.name)
             os.killpg(job.group, signal.SIGKILL)
-            _has_ended(volume, job, grace_s)
+            _is_gone(job, grace_s)
     except ProcessLookupError:
         pass  # it has just ended
     except PermissionError as error:
@@ -201,10 +201,11 @@ def _is_running(volume: Volume, job: Job) -> bool:
     return jobs.state_of(volume, jobs.find(volume, job.id)) == "running"
 
 
-def _has_ended(volume: Volume, job: Job, seconds: float) -> bool:
+def _is_gone(job: Job, seconds: float) -> bool:
+    """Wait for the end of a process of this machine: its record tells of it a moment earlier."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not _is_running(volume, job):
+        if started(job.process.pid) != job.process.started:
             return True
         time.sleep(POLL_S / 4)
     return False
