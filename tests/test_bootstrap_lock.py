@@ -320,7 +320,8 @@ path = volume.metadata / "lock"
 path.write_text('{{"token": "t", "host": "elsewhere", "pid": 1}}')
 {READ_ONLY}
 print(lock.holder(volume))
-lock.DEAD_AFTER_S = -60
+from volume_bootstrap import processes
+processes.DEAD_AFTER_S = -60
 print(lock.holder(volume))
 """
     assert on_disk("size=1m", tmp_path, program) == ["process 1 on elsewhere", "None"]

@@ -14,6 +14,8 @@ from typer.exceptions import TyperException
 from volume_bootstrap import (
     cli_bundle,
     cli_deps,
+    cli_download,
+    cli_jobs,
     cli_model_copies,
     cli_models,
     cli_pod,
@@ -21,6 +23,7 @@ from volume_bootstrap import (
     dependencies,
     maintenance,
 )
+from volume_bootstrap.cli_jobs import Detach, given
 from volume_bootstrap.cli_options import (
     AnyProjects,
     AsJson,
@@ -45,9 +48,6 @@ from volume_bootstrap.maintenance import ProjectStatus
 from volume_bootstrap.project import Project
 from volume_bootstrap.setup import Outcome, set_up
 
-INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
-
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,6 +57,8 @@ app.add_typer(cli_deps.app, name="deps")
 app.add_typer(cli_model_copies.app, name="models")
 app.add_typer(cli_bundle.app, name="bundle")
 app.add_typer(cli_pod.app, name="pod")
+app.add_typer(cli_jobs.app, name="jobs")
+app.command()(cli_download.download)
 
 
 @app.command()
@@ -67,6 +69,7 @@ def setup(
     mirror: Mirror = None,
     dry_run: DryRun = False,
     force: Force = False,
+    detach: Detach = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -81,6 +84,13 @@ def setup(
 
     if dry_run:
         _show_plans(target, [plan(each) for each in described], force=force, as_json=as_json)
+        return
+    if detach:
+        names = [word for each in sorted(set(project)) for word in ("--project", each)]
+        options = [*names, *given("--variant", variant), *given("--mirror", mirror)]
+        options += ["--force"] * force
+        further = [*given("--volume", target.root), *["-v"] * verbose, *["-q"] * quiet]
+        cli_jobs.detach(target, "setup", options, further, as_json=as_json)
         return
     results = []
     with writing(target):
@@ -161,7 +171,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         code = app(standalone_mode=False)
-        if code == INTERRUPTED:
+        if code == cli_jobs.INTERRUPTED:
             console.fail("interrupted; run the same again to go on.", code)
         sys.exit(code)
     except TyperException as error:

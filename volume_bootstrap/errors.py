@@ -13,7 +13,8 @@
     ├── BundleError         a bundle cannot be made, is damaged, or is not for this machine
     ├── DamageError         files on the volume are not as they were provisioned
     ├── ApiError            RunPod's API refused, or did not answer
-    └── PodError            a pod cannot begin, or did not get the volume ready
+    ├── PodError            a pod cannot begin, or did not get the volume ready
+    └── JobError            there is no such job, or it cannot be started, followed or stopped
 
 Anything else is a defect of the provisioner; exit code 2.
 """
@@ -65,3 +66,7 @@ class ApiError(ProvisionError):
 
 class PodError(ProvisionError):
     """A pod cannot begin, did not get the volume ready, or could not be ended."""
+
+
+class JobError(ProvisionError):
+    """There is no such job, or it cannot be started, followed or stopped."""

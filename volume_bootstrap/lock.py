@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 import uuid
@@ -21,31 +20,27 @@ from pathlib import Path
 
 from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.layout import Volume
+from volume_bootstrap.processes import (
+    DEAD_AFTER_S,
+    HEARTBEAT_S,
+    Process,
+    has_died,
+    myself,
+    server_time,
+    server_time_or_ours,
+)
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_S = 5.0
-DEAD_AFTER_S = 60.0
-"""Silence after which a holder is taken for dead: many heartbeats, for slow network volumes."""
 POLL_S = 0.5
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
-class _Owner:
+class _Owner(Process):
     """Who holds the lock. Of one that could not write its name only the token is known."""
 
-    token: str
-    host: str = ""
-    machine: str = ""
-    pid: int = 0
-    started: str | None = None
-
-    @property
-    def name(self) -> str:
-        if not self.pid:
-            return "a process that could not write its name"
-        return f"process {self.pid} on {self.host}"
+    token: str = ""
 
 
 @contextlib.contextmanager
@@ -88,20 +83,16 @@ def holder(volume: Volume) -> str | None:
     found = _read(path)
     if found is None:
         return None
-    try:
-        now = _server_time(path)
-    except OSError:
-        now = time.time()  # a volume that cannot be written to is only looked at
-    return None if _is_dead(path, found, now) else found.name
+    return None if has_died(found, path, server_time_or_ours) else found.name
 
 
 def _acquire(volume: Volume, path: Path) -> _Owner:
     path.parent.mkdir(parents=True, exist_ok=True)
-    me = _myself()
+    me = _Owner(**asdict(myself()), token=uuid.uuid4().hex)
     waiting_for = None
     while (owner := _create(path, me)) is None:
         holder = _read(path)
-        if holder is not None and _is_dead(path, holder, _server_time(path)):
+        if holder is not None and has_died(holder, path, server_time):
             logger.warning("taking over from %s, which died", holder.name)
             _remove(path, holder)
             continue
@@ -148,49 +139,6 @@ def _read(path: Path) -> _Owner | None:
         return _Owner(**json.loads(content))
     except (ValueError, TypeError):
         return _Owner(token=f"inode {inode}")
-
-
-def _myself() -> _Owner:
-    # As /proc counts, which in a namespace of its own need not be what os.getpid() tells.
-    pid = int(Path("/proc/self").readlink().name)
-    return _Owner(uuid.uuid4().hex, socket.gethostname(), _machine(), pid, _started(pid))
-
-
-def _machine() -> str:
-    """Where a process number means the same process: hostnames are not unique, containers less."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-
-
-def _started(pid: int) -> str | None:
-    """When a process of this machine started, in ticks; none if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name, in parentheses, may hold anything; after it come the state and, as the twentieth
-    # field, the start. One that ended stays a zombie until its parent asks how.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in {"Z", "X"} else fields[19]
-
-
-def _is_dead(path: Path, holder: _Owner, now: float) -> bool:
-    if holder.machine == _machine():
-        return _started(holder.pid) != holder.started
-    try:
-        return now - path.stat().st_mtime > DEAD_AFTER_S
-    except FileNotFoundError:
-        return False
-
-
-def _server_time(path: Path) -> float:
-    """Time as the file server has it: clocks of two machines need not agree."""
-    probe = path.with_name(f"lock.{uuid.uuid4().hex}")
-    probe.touch()
-    try:
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink()
 
 
 def _remove(path: Path, holder: _Owner) -> None:

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from volume_bootstrap import files, generations, lock, models, setup
+from volume_bootstrap import download, files, generations, jobs, lock, models, setup
 from volume_bootstrap.bundle import extraction_folder
 from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.integrity import Damage, damaged_packages
@@ -103,7 +103,10 @@ def verify_models(volume: Volume, project: str, *, quick: bool) -> list[Damage]:
 
 
 def removable(volume: Volume, keep: int) -> list[Path]:
-    """Return what nothing needs: old generations, left-over folders, models of no manifest."""
+    """Return what nothing needs: old generations, left-over folders, models that nobody asked for.
+
+    And what jobs left that have ended.
+    """
     manifests = setup.manifests(volume)
     old = [
         volume.generations / generation.id
@@ -119,11 +122,13 @@ def removable(volume: Volume, keep: int) -> list[Path]:
         logger.warning("models stay: %s cannot be read", ", ".join(map(str, sorted(unread))))
     else:
         records = [record for manifest in manifests.values() for record in manifest.models]
+        records += download.fetched_alone(volume)
         unused = models.unused(volume, records)
     torn = generations.unreadable(volume)
     gone = generations.gone_workers(volume)
     bundles = [folder for folder in [extraction_folder(volume)] if folder.is_dir()]
-    return [*old, *torn, *generations.leftovers(volume), *bundles, *unused, *gone]
+    ended = jobs.removable(volume)
+    return [*old, *torn, *generations.leftovers(volume), *bundles, *unused, *gone, *ended]
 
 
 def clean(volume: Volume, paths: list[Path]) -> None:
