@@ -20,8 +20,8 @@ from volume_bootstrap.layout import (
     read_manifest,
     read_model,
 )
-from volume_bootstrap.lock import DEAD_AFTER_S
 from volume_bootstrap.object_store import Place, Store
+from volume_bootstrap.processes import DEAD_AFTER_S
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.recording import contents, lacking, merged
 from volume_bootstrap.sources.wanted import RECORD
