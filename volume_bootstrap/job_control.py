@@ -157,11 +157,12 @@ def _claim(volume: Volume, work: Work) -> tuple[Job, bool]:
     jobs.folder_of(volume).mkdir(parents=True, exist_ok=True)
     prefix = work.name.replace(" ", "-")
     while True:
+        # The number comes first: it is taken if another begins while this one looks.
+        numbers = [jobs.number(i) for i in jobs.ids(volume) if jobs.work_of(i) == prefix]
+        job_id = f"{prefix}-{max(numbers, default=0) + 1}"
         for job in jobs.all_jobs(volume):
             if job.work == work and jobs.state_of(volume, job) == "running":
                 return job, False
-        numbers = [jobs.number(i) for i in jobs.ids(volume) if jobs.work_of(i) == prefix]
-        job_id = f"{prefix}-{max(numbers, default=0) + 1}"
         job = Job(job_id, work, myself(), os.getpid(), now())
         if _create(jobs.record_of(volume, job_id), job):
             return job, True
