@@ -77,7 +77,9 @@ class Links:
 
     def _object(self, link: str, output: object) -> bytes:
         bucket = bucket_of(link)
-        if bucket and bucket not in (self._storage.bucket, bucket_of(output)):
+        if not bucket:
+            raise _unread(link, "it is no object of S3")
+        if bucket not in (self._storage.bucket, bucket_of(output)):
             raise _unread(
                 link,
                 "it is in a bucket that you did not name. Where it is the right one, name it with "

@@ -83,8 +83,9 @@ def test_a_format_that_is_missing_is_told_and_not_paid_for_again(submit, calls, 
     reply = reply_to({"task": "transcript", "audio": {"id": "a"}, "formats": ["srt"]})
     reply["notes"] = ["html: left out, for the answer would be too large with it"]
     asked = ["--formats", "srt,html", "--option", f"answer={json.dumps({'output': reply})}"]
+    folder = calls("a.wav")
     for state in ("✓ done", "✓ done before"):
-        done = submit(calls("a.wav") / "a.wav", *asked)
+        done = submit(folder, *asked)
         assert done.returncode == 0, done.stderr
         assert state in done.stdout
         assert "\na.wav: the answer has no html (html: left out, for the" in done.stdout
