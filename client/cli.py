@@ -117,7 +117,7 @@ def _run(
     """Work on all, show what became of them; the outcomes, and an exit code that goes before."""
     outcomes: list[Outcome] = []
     started, code = time.monotonic(), 0
-    jobs = "go on without the client"
+    jobs, num_unclear = "go on without the client", 0
     with terminal.Display(recordings) as display:
         batch = Batch(client, opened, plan, display, stop)
         try:
@@ -128,7 +128,7 @@ def _run(
         except KeyboardInterrupt:
             code = INTERRUPTED
             with suppress(KeyboardInterrupt):  # a second one waits for nothing
-                batch.end(LEARN_S)
+                num_unclear = batch.end(LEARN_S)
                 if is_cancelling:
                     jobs = "may not all be cancelled"  # where a second one comes
                     jobs = _cancel(client, _open_jobs_of(client, opened, plan, recordings))
@@ -136,6 +136,8 @@ def _run(
     outcomes.sort(key=lambda outcome: order[outcome.recording.name])
     terminal.show(outcomes, sources.printable(str(plan.folder)), time.monotonic() - started)
     if code == INTERRUPTED:
+        if num_unclear:
+            jobs += f"; whether {num_unclear} more are there is not known"
         terminal.fail(
             f"interrupted; jobs that were sent {jobs}. Run the same again to go on.", code
         )

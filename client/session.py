@@ -211,6 +211,11 @@ class Client:
                 gone, next_s = 0, pause_s
                 pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
             left_s = next_s if deadline is None else deadline - time.monotonic()
+            if left_s <= 0 and gone:
+                raise WaitError(
+                    f"the platform does not know the job {job.id}, asked for {timeout:g} s. Wait "
+                    f"for over {sum(GONE_PAUSES_S):g} s to be sure that it is gone."
+                )
             if left_s <= 0:
                 raise WaitError(
                     f"the job {job.id} has not ended in {timeout:g} s. It goes on; run the same "

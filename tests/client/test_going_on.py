@@ -46,6 +46,8 @@ def test_a_job_that_is_not_known_is_asked_for_during_a_minute(loopback, calls):
         job = client.submit(calls("a.wav") / "a.wav")
         client.wait(job)
         loopback.forget(job.id)
+        with pytest.raises(errors.WaitError, match="does not know the job"):
+            client.wait(job, timeout=0)
         waits.asked.clear()
         with pytest.raises(errors.GoneError):
             client.wait(job)

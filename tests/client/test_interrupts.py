@@ -51,6 +51,19 @@ def test_a_job_that_cannot_be_cancelled_is_told(platform, calls, tmp_path):
     assert "are cancelled, but for 1 of 1, which may go on." in said
 
 
+def test_a_job_whose_id_is_not_learned_is_told(platform, calls, tmp_path):
+    platform.misbehave("run", do="hang")
+    out = tmp_path / "out"
+    arguments = ["submit", calls("a.wav"), "--out", out, *TO_LOOPBACK, "--cancel-on-interrupt"]
+    with subprocess.Popen(
+        command(arguments), env=environment(platform), stderr=subprocess.PIPE, text=True
+    ) as client:
+        until(lambda: [entry.state for entry in journal.read(out)] == ["submitting"])
+        client.send_signal(signal.SIGINT)
+        _, said = client.communicate(timeout=TIMEOUT_S)
+    assert (client.returncode, "whether 1 more are there is not known" in said) == (130, True), said
+
+
 def test_a_local_server_cannot_cancel(calls, tmp_path):
     local = ["--url", "http://localhost:1", "--out", tmp_path / "out"]
     done = run("submit", calls("a.wav"), "--cancel-on-interrupt", *local, env=environment())
