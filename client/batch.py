@@ -77,12 +77,16 @@ class Batch:
         if fatal:
             raise fatal
 
-    def end(self, seconds: float) -> None:
-        """Begin nothing more, and give jobs that are being sent the time to learn their ids."""
+    def end(self, seconds: float) -> int:
+        """Begin nothing more, and give jobs that are being sent the time to learn their ids.
+
+        How many have not learned them.
+        """
         self._stop.set()
         deadline = time.monotonic() + seconds
         while self._sending and time.monotonic() < deadline:
             time.sleep(LOOK_S / 4)
+        return len(self._sending)
 
     def _work(self) -> None:
         try:

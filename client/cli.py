@@ -57,7 +57,7 @@ def submit(
     endpoint: Endpoint = None,
     url: Url = None,
     task: Annotated[str, typer.Option(help="transcript, asr or diarization.")] = "transcript",
-    formats: Annotated[str, typer.Option(help="json,txt,srt,vtt,rttm,textgrid.")] = "json",
+    formats: Annotated[str, typer.Option(help="json,txt,srt,vtt,rttm,textgrid,html.")] = "json",
     out: Out = Path("out"),
     language: Annotated[str | None, typer.Option(help="Such as en; found out by default.")] = None,
     num_speakers: Annotated[int | None, typer.Option(help="Where their number is known.")] = None,
@@ -80,6 +80,10 @@ def submit(
     ] = False,
 ) -> None:
     """Send recordings and write what they hold; run the same again to go on after anything."""
+    if cancel_on_interrupt and url is not None:
+        raise UsageError(
+            "--cancel-on-interrupt goes with --endpoint: a local server cannot cancel a job."
+        )
     fields = parse_options(option or [])
     for name, value in (("language", language), ("num_speakers", num_speakers)):
         if value is not None and name in fields:
@@ -113,6 +117,7 @@ def _run(
     """Work on all, show what became of them; the outcomes, and an exit code that goes before."""
     outcomes: list[Outcome] = []
     started, code = time.monotonic(), 0
+    jobs, num_unclear = "go on without the client", 0
     with terminal.Display(recordings) as display:
         batch = Batch(client, opened, plan, display, stop)
         try:
@@ -123,18 +128,30 @@ def _run(
         except KeyboardInterrupt:
             code = INTERRUPTED
             with suppress(KeyboardInterrupt):  # a second one waits for nothing
-                batch.end(LEARN_S)
+                num_unclear = batch.end(LEARN_S)
                 if is_cancelling:
-                    _cancel(client, opened.open_jobs(client.target))
+                    jobs = "may not all be cancelled"  # where a second one comes
+                    jobs = _cancel(client, _open_jobs_of(client, opened, plan, recordings))
     order = {recording.name: number for number, recording in enumerate(recordings)}
     outcomes.sort(key=lambda outcome: order[outcome.recording.name])
     terminal.show(outcomes, sources.printable(str(plan.folder)), time.monotonic() - started)
     if code == INTERRUPTED:
-        jobs = "are cancelled" if is_cancelling else "go on without the client"
+        if num_unclear:
+            jobs += f"; whether {num_unclear} more are there is not known"
         terminal.fail(
             f"interrupted; jobs that were sent {jobs}. Run the same again to go on.", code
         )
     return outcomes, code
+
+
+def _open_jobs_of(
+    client: Client, opened: Journal, plan: Plan, recordings: Sequence[Recording]
+) -> list[Entry]:
+    """What the platform may still work on of this command, and of no other on the same folder."""
+    ours = {
+        (each.name, plan.request.fingerprint(each.identity, client.target)) for each in recordings
+    }
+    return [e for e in opened.open_jobs(client.target) if (e.name, e.work) in ours]
 
 
 @app.command()
@@ -148,7 +165,7 @@ def status(out: Out = Path("out")) -> None:
     for entry in latest.values():
         job = f"  {entry.job}" if entry.job else ""
         said = f"  {entry.message}" if entry.message else ""
-        terminal.print_lines(f"{entry.state:<10}  {sources.printable(entry.name)}{job}{said}")
+        terminal.print_lines(f"{entry.state:<10}  {entry.name}{job}{said}")
 
 
 @app.command()
@@ -161,19 +178,25 @@ def cancel(
         _cancel(client, journal.open_jobs(journal.read(out), client.target))
 
 
-def _cancel(client: Client, entries: Sequence[Entry]) -> None:
+def _cancel(client: Client, entries: Sequence[Entry]) -> str:
+    """Cancel jobs and print what becomes of each; what became of all, after "jobs that …"."""
+    num_left = 0
     for entry in entries:
-        name = sources.printable(entry.name)
+        name = entry.name
         try:
             client.cancel(Job(str(entry.job)))
         except GoneError:
             terminal.print_lines(f"had ended: {name}")
         except ClientError as error:
+            num_left += 1
             terminal.print_lines(f"not cancelled: {name}: {error}")
         else:
             terminal.print_lines(f"cancelled: {name}")
     if not entries:
         terminal.print_lines("no job is open")
+    if not num_left:
+        return "are cancelled or had ended"
+    return f"are cancelled, but for {num_left} of {len(entries)}, which may go on"
 
 
 @app.command()
@@ -181,7 +204,7 @@ def health(endpoint: Endpoint = None, url: Url = None, timeout: Timeout = None) 
     """Ask a worker how it is; RunPod starts one where there is none."""
     with Client(endpoint=endpoint, url=url) as client:
         answer = client.health(timeout=timeout)
-    terminal.print_lines(json.dumps(answer, indent=2, ensure_ascii=False))
+    terminal.print_lines(*json.dumps(answer, indent=2).splitlines())
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,7 +39,8 @@ class Entry:
     name : of the recording.
     work : fingerprint of the recording, of what was asked of it, and of whom.
     target : who was asked, as `endpoint:…` or the address of a local server.
-    message : of a failure.
+    message : of a failure, or what a result lacks.
+    formats : of the files that are done; None: a journal of before does not say.
     audio_s, num_speakers : of the result.
     time : when this was written, in seconds since the epoch.
     """
@@ -50,6 +51,7 @@ class Entry:
     target: str
     job: str | None = None
     message: str | None = None
+    formats: tuple[str, ...] | None = None
     audio_s: float | None = None
     num_speakers: int | None = None
     time: float = 0.0
@@ -123,8 +125,8 @@ class Journal:
         OutputError
             The disk does not take it.
         """
-        fields = {k: v for k, v in asdict(entry).items() if v is not None}
-        line = json.dumps(fields | {"time": round(time.time(), 3)}) + "\n"
+        noted = {k: v for k, v in asdict(entry).items() if v is not None}
+        line = json.dumps(noted | {"time": round(time.time(), 3)}) + "\n"
         with self._guard:
             if self._file is None:
                 raise OutputError("the journal is closed: the client is ending.")
@@ -139,8 +141,10 @@ class Journal:
         known = self._entries.setdefault(entry.name, {})
         if entry.state == "done":
             # Other work on the same recording wrote to the same files: they are these ones now.
-            for work in [w for w, other in known.items() if other.state == "done"]:
-                del known[work]
+            done = [(work, other) for work, other in known.items() if other.state == "done"]
+            for work, other in done:
+                if _share_a_file(other, entry):
+                    del known[work]
         known[entry.work] = entry
 
 
@@ -161,10 +165,26 @@ def open_jobs(entries: Sequence[Entry], target: str) -> list[Entry]:
 
 def _parse(line: bytes) -> Entry | None:
     try:
-        fields: dict[str, Any] = json.loads(line)
-        return Entry(**fields)
+        found: dict[str, Any] = json.loads(line)
+        # A newer client may note more.
+        entry = Entry(
+            **{each.name: found[each.name] for each in fields(Entry) if each.name in found}
+        )
     except (ValueError, TypeError):
         return None
+    if not all(
+        isinstance(text, str) for text in (entry.name, entry.work, entry.state, entry.target)
+    ):
+        return None
+    formats = entry.formats
+    return replace(entry, formats=tuple(map(str, formats)) if isinstance(formats, list) else None)
+
+
+def _share_a_file(one: Entry, other: Entry) -> bool:
+    """Whether results of the same recording have a name in common."""
+    if one.formats is None or other.formats is None:
+        return True
+    return not set(one.formats).isdisjoint(other.formats)
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from client.errors import JobFailed, OutputError
+from client.errors import OutputError
 from client.sources import printable
 
 WORK_DIGITS = 8
@@ -29,7 +29,8 @@ class Outputs:
     """
 
     def __init__(self, folder: Path, name: str, formats: Sequence[str], work: str) -> None:
-        self.files = [folder / f"{name}.{kind}" for kind in formats]
+        self._folder = folder
+        self._name = name
         self._formats = formats
         self._suffix = f".{work[:WORK_DIGITS]}.partial"
 
@@ -41,7 +42,7 @@ class Outputs:
         OutputError
             One cannot: its name is too long, for example, or is that of a folder.
         """
-        for file in self.files:
+        for file in map(self._file, self._formats):
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 if file.is_dir():
@@ -55,29 +56,32 @@ class Outputs:
                     f"{shown} cannot be written: {error.strerror}. Nothing was sent."
                 ) from error
 
-    def prepare(self, reply: Mapping[str, Any]) -> None:
-        """Write all beside their names.
+    def prepare(self, reply: Mapping[str, Any]) -> tuple[str, ...]:
+        """Write beside their names what of the formats is there; these formats.
+
+        Where one is missing there is JSON, too: it was paid for, and others can be made of it.
 
         Raises
         ------
-        JobFailed
-            The reply lacks a format.
         OutputError
             A file cannot be written.
         """
         texts = {**reply.get("files", {})}
         whole = {key: value for key, value in reply.items() if key != "files"}
         texts["json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-        for kind, file in zip(self._formats, self.files, strict=True):
-            if kind not in texts:
-                raise JobFailed("BAD_RESULT", f"the answer has no {kind}, which was asked for.")
+        formats = [kind for kind in self._formats if kind in texts]
+        if len(formats) < len(self._formats) and "json" not in formats:
+            formats.append("json")
+        for kind in formats:
+            file = self._file(kind)
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 _write(self._beside(file), texts[kind].encode("utf-8", "backslashreplace"))
             except OSError as error:
                 raise _failed(file, error) from error
+        return tuple(formats)
 
-    def publish(self) -> None:
+    def publish(self, formats: Sequence[str]) -> None:
         """Give the names to what is prepared; what has its name already stays.
 
         Raises
@@ -85,7 +89,7 @@ class Outputs:
         OutputError
             A file cannot be renamed.
         """
-        for file in self.files:
+        for file in map(self._file, formats):
             try:
                 self._beside(file).replace(file)
             except FileNotFoundError:
@@ -93,9 +97,11 @@ class Outputs:
             except OSError as error:
                 raise _failed(file, error) from error
 
-    @property
-    def are_there(self) -> bool:
-        return all(file.is_file() for file in self.files)
+    def are_there(self, formats: Sequence[str]) -> bool:
+        return all(self._file(kind).is_file() for kind in formats)
+
+    def _file(self, kind: str) -> Path:
+        return self._folder / f"{self._name}.{kind}"
 
     def _beside(self, file: Path) -> Path:
         return file.with_name(f".{file.name}{self._suffix}")

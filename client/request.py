@@ -10,9 +10,9 @@ from typing import Any
 from client.errors import UsageError
 
 FORMATS_OF_TASK = {
-    "transcript": ("json", "txt", "srt", "vtt", "rttm", "textgrid"),
-    "asr": ("json", "txt", "srt", "vtt", "textgrid"),
-    "diarization": ("json", "txt", "rttm", "textgrid"),
+    "transcript": ("json", "txt", "srt", "vtt", "rttm", "textgrid", "html"),
+    "asr": ("json", "txt", "srt", "vtt", "textgrid", "html"),
+    "diarization": ("json", "txt", "rttm", "textgrid", "html"),
 }
 """What a job may ask for, as in docs/job-api.md: known here, a mistake costs no upload."""
 OWN_FIELDS = {"audio": "PATH", "task": "--task", "formats": "--formats"}
@@ -52,6 +52,11 @@ class Request:
             raise UsageError(f"no format is asked for; allowed: {', '.join(allowed)}.")
         for name in OWN_FIELDS.keys() & self.fields.keys():
             raise UsageError(f"the field {name!r} has a place of its own: {OWN_FIELDS[name]}.")
+
+    @property
+    def output(self) -> object:
+        """Where the worker is to keep the results, if it is."""
+        return self.fields.get("output")
 
     def input(self, audio: Mapping[str, Any]) -> dict[str, Any]:
         """``input`` of the job on one recording."""

@@ -1,48 +1,28 @@
 """The client as a library: ``with Client(endpoint=…) as client: client.transcribe("a.wav")``."""
 
-import base64
-import logging
-import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
 from client import addresses, replies, result, sources
-from client.errors import (
-    GoneError,
-    SourceError,
-    StorageError,
-    UsageError,
-    WaitError,
-)
+from client.errors import GoneError, UsageError, WaitError
+from client.links import Links
 from client.platform import RUNNING, Platform
 from client.request import Request
 from client.result import Result
 from client.sources import Recording
 from client.storage import Storage
+from client.uploads import Watch, url_of
 
-logger = logging.getLogger(__name__)
-
-INLINE_BYTES = 7_000_000
-"""Of a file that travels in the call: base64 makes 9.34 MB of it, and /run takes 10."""
-LOCAL_INLINE_BYTES = 100_000_000
-"""A local server has no limit, but holds the call several times in memory."""
 FIRST_POLL_S = 0.5
 LONGEST_POLL_S = 5.0
-GONE_TRIES = 3
-"""A job that was just taken may not be known everywhere at once."""
-LINK = re.compile(r"(?:https?|s3)://\S+")
-"""In place of a file's text, which ends with a line break or is empty."""
-LINK_S = 60.0
-
-Watch = Callable[[str, float | None], None]
-"""Called with what happens, such as ``asr``, and the share of it that is done, where known."""
+GONE_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Between the questions for a job that the platform does not know: it may not be known everywhere
+at once, and who believes it too soon pays for it twice."""
 
 
 def _ignore(_stage: str, _share: float | None) -> None:
@@ -51,9 +31,15 @@ def _ignore(_stage: str, _share: float | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that the platform has."""
+    """A job that the platform has.
+
+    Parameters
+    ----------
+    output : the field of the job, where it has one: its bucket may be linked to.
+    """
 
     id: str
+    output: object = None
 
 
 class Client:
@@ -99,8 +85,7 @@ class Client:
             given = "neither" if url is None else "both"
             raise UsageError(f"exactly one of --endpoint and --url is needed, not {given}.")
         self._send_keys = send_keys
-        # Without the platform's key, which is no business of who keeps a result.
-        self._links = httpx.Client(timeout=LINK_S, follow_redirects=True)
+        self._links = Links(self.storage, self.platform)
 
     def __enter__(self) -> Self:
         return self
@@ -190,61 +175,21 @@ class Client:
         SourceError, StorageError
             The recording cannot be read, or not be sent.
         """
-        in_bucket = False
-        if recording.path is None:
-            url = str(recording.address)
-        else:
-            size = sources.check_sendable(recording.path)
-            in_bucket = size > (LOCAL_INLINE_BYTES if self.platform.is_local else INLINE_BYTES)
-            url = (
-                self._upload(recording, recording.path, size, watch)
-                if in_bucket
-                else _inline(sources.read(recording, recording.path))
-            )
+        url = url_of(recording, self.storage, watch, is_local=self.platform.is_local)
         payload = {"input": request.input({"url": url, "id": recording.id})}
-        if self._send_keys and url.startswith("s3://"):
+        if self._send_keys and (url.startswith("s3://") or request.output):
             payload["s3Config"] = self.storage.keys_for_job()
         return payload
 
     def send(self, payload: dict[str, Any]) -> Job:
         """Send a call that `payload` made."""
-        return Job(self.platform.submit(payload))
+        return Job(self.platform.submit(payload), payload["input"].get("output"))
 
     def fetch(
         self, job: Job, *, timeout: float | None = None, watch: Watch = _ignore
     ) -> dict[str, Any]:
         """Wait for a job's reply, and bring what it only links to."""
-        reply = self._wait(job, timeout, watch)
-        files = reply.get("files")
-        if not isinstance(files, dict):
-            return reply
-        texts = {
-            kind: self._follow(text) if LINK.fullmatch(str(text)) else str(text)
-            for kind, text in files.items()
-        }
-        if whole := texts.pop("json", None):  # only ever a link: the answer was a summary
-            reply = {**reply, **result.read_json(whole)}
-        return {**reply, "files": texts}
-
-    def _upload(self, recording: Recording, path: Path, size: int, watch: Watch) -> str:
-        if not self.storage.takes_files:
-            limit = LOCAL_INLINE_BYTES if self.platform.is_local else INLINE_BYTES
-            raise SourceError(
-                f"has {size / 1e6:.1f} MB, and a call takes {limit / 1e6:g} MB. Name a bucket with "
-                "--s3 s3://bucket/prefix/, name the file by an https:// or s3:// address, or "
-                "compress it, for example to opus or mp3."
-            )
-        sent = 0
-        lock = threading.Lock()
-
-        def told(num_bytes: int) -> None:  # by several threads of boto3's
-            nonlocal sent
-            with lock:
-                sent += num_bytes
-                watch("upload", min(sent / size, 1.0))
-
-        watch("upload", 0.0)
-        return self.storage.upload(path, recording.identity, told)
+        return self._links.bring(self._wait(job, timeout, watch), job.output)
 
     def _wait(self, job: Job, timeout: float | None, watch: Watch) -> dict[str, Any]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -254,39 +199,26 @@ class Client:
         while True:
             try:
                 status = self.platform.status(job.id)
-                gone = 0
             except GoneError:
-                gone += 1
-                if gone >= GONE_TRIES or self.platform.is_local:
+                if gone == len(GONE_PAUSES_S) or self.platform.is_local:
                     raise
+                next_s = GONE_PAUSES_S[gone]
+                gone += 1
             else:
                 if status.status not in RUNNING:
                     return replies.outcome(status)
                 watch(*replies.progress(status))
-            left_s = pause_s if deadline is None else deadline - time.monotonic()
+                gone, next_s = 0, pause_s
+                pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
+            left_s = next_s if deadline is None else deadline - time.monotonic()
+            if left_s <= 0 and gone:
+                raise WaitError(
+                    f"the platform does not know the job {job.id}, asked for {timeout:g} s. Wait "
+                    f"for over {sum(GONE_PAUSES_S):g} s to be sure that it is gone."
+                )
             if left_s <= 0:
                 raise WaitError(
                     f"the job {job.id} has not ended in {timeout:g} s. It goes on; run the same "
                     "again to wait for it."
                 )
-            self.platform.pause(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, LONGEST_POLL_S)
-
-    def _follow(self, link: str) -> str:
-        """The text that a link leads to."""
-        where = link.partition("?")[0]
-        if link.startswith("s3://"):
-            return self.storage.read(link).decode("utf-8", "replace")
-        try:
-            response = self._links.get(link)
-        except httpx.HTTPError as error:
-            raise StorageError(
-                f"{where} cannot be read: {error or type(error).__name__}."
-            ) from error
-        if response.status_code != httpx.codes.OK:
-            raise StorageError(f"{where} cannot be read: HTTP {response.status_code}.")
-        return response.content.decode("utf-8", "replace")
-
-
-def _inline(content: bytes) -> str:
-    return f"data:application/octet-stream;base64,{base64.b64encode(content).decode()}"
+            self.platform.pause(min(next_s, left_s))

@@ -59,6 +59,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shown_address(address: str) -> str:
+    """An address on a terminal: without user, password and query, which may be secret."""
+    return printable(re.sub(r"^([^/]*://)[^/]*@", r"\1", address.partition("?")[0]))
+
+
 def discover(arguments: Sequence[str], *, recursive: bool) -> list[Recording]:
     """Find the recordings of a command, each once, in order.
 
@@ -73,7 +78,7 @@ def discover(arguments: Sequence[str], *, recursive: bool) -> list[Recording]:
         for origin, recording in _of_argument(argument, recursive=recursive):
             if origins.setdefault(recording.name, origin) != origin:
                 first, second = (
-                    printable(each.partition("?")[0] if "://" in each else each)
+                    shown_address(each) if "://" in each else printable(each)
                     for each in (origins[recording.name], origin)
                 )
                 raise UsageError(
@@ -88,15 +93,26 @@ def discover(arguments: Sequence[str], *, recursive: bool) -> list[Recording]:
 def of_file(path: Path, name: str | None = None) -> Recording:
     """Make a recording of a local file; what is wrong with it is told when it is to be sent."""
     try:
-        identity = identity_of(path.stat())
+        identity = identity_of(path, path.stat())
     except OSError:
         identity = "unreadable"
     return Recording(name or path.name, identity, path=path)
 
 
-def identity_of(status: os.stat_result) -> str:
-    """What tells that a file is the same as before; its content is not read for that."""
-    return f"{status.st_size}:{status.st_mtime_ns}"
+def identity_of(path: Path, status: os.stat_result) -> str:
+    """What tells that a file is the same as before; its content is not read for that.
+
+    Size and time alone are not enough: a recorder may give all its files the same.
+    """
+    return f"{status.st_size}:{status.st_mtime_ns}:{_origin(path)}"
+
+
+def is_same(path: Path, identity: str) -> bool:
+    """Whether a file is there still, and has not changed."""
+    try:
+        return identity_of(path, path.stat()) == identity
+    except OSError:
+        return False
 
 
 def of_address(address: str) -> Recording:
@@ -110,7 +126,8 @@ def of_address(address: str) -> Recording:
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise UsageError(f"an address cannot be read: {error}.") from error
+        # What the error says may hold a password.
+        raise UsageError(f"{shown_address(address)} is no address; check it.") from error
     scheme, rest = parts.scheme.lower(), address.partition("://")[2]
     shown = printable(f"{scheme}://{parts.hostname or ''}{parts.path}")
     if scheme not in SCHEMES:
@@ -141,7 +158,7 @@ def read(recording: Recording, path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read()
-            same = identity_of(os.fstat(file.fileno())) == recording.identity
+            same = identity_of(path, os.fstat(file.fileno())) == recording.identity
     except OSError as error:
         raise SourceError(f"cannot be read: {error.strerror}.") from error
     if not same:

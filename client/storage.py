@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from client.errors import SourceError, StorageError, UsageError
-from client.sources import changed, identity_of
+from client.sources import changed, is_same
 
 S3Client = Any
 """boto3 makes its classes when it runs."""
@@ -34,6 +34,12 @@ DIGEST_DIGITS = 32
 
 Told = Callable[[int], None]
 """Called with the bytes that went up since the last call."""
+
+
+def bucket_of(address: object) -> str:
+    """The bucket of an ``s3://`` address; empty where it is none."""
+    place = PLACE.fullmatch(address) if isinstance(address, str) else None
+    return place[1] if place else ""
 
 
 class Storage:
@@ -83,15 +89,26 @@ class Storage:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_DIGITS]
             name = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)[-100:]
             key = "/".join(filter(None, [self._prefix, digest, name]))
-            if self._size(client, key) != path.stat().st_size:
+            is_new = self._size(client, key) != path.stat().st_size
+            if is_new:
                 client.upload_file(str(path), bucket, key, Callback=told)
-            if identity_of(path.stat()) != identity:  # then the key may not be that of the content
+            if not is_same(path, identity):  # then the key may not be that of the content
+                if is_new:
+                    self._remove(client, key)
                 raise changed()
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror or error}.") from error
         except (BotoCoreError, Boto3Error, ClientError) as error:
             raise self._failed(f"s3://{bucket}/{key} cannot be written", error) from error
         return f"s3://{bucket}/{key}"
+
+    def _remove(self, client: S3Client, key: str) -> None:
+        """Remove what a later upload would take for the file."""
+        try:
+            client.delete_object(Bucket=self.bucket, Key=key)
+        except (BotoCoreError, ClientError) as error:
+            what = "holds what the file was while it changed, and cannot be removed; remove it"
+            raise self._failed(f"s3://{self.bucket}/{key} {what}", error) from error
 
     def _size(self, client: S3Client, key: str) -> int | None:
         """Size of an object; None where there is none, or where that may not be asked."""
@@ -103,19 +120,21 @@ class Storage:
             raise
         return size
 
-    def read(self, address: str) -> bytes:
+    def read(self, address: str, max_bytes: int) -> bytes:
         """Read an object whole.
 
         Raises
         ------
         StorageError
-            There is none, or it may not be read.
+            There is none, it may not be read, or is larger than `max_bytes`.
         """
         place = PLACE.fullmatch(address)
         if place is None:
             raise StorageError(f"{address} is no object of S3.")
         try:
             answer = self._client(place[1]).get_object(Bucket=place[1], Key=place[2] or "")
+            if answer["ContentLength"] > max_bytes:
+                raise StorageError(f"{address} has more than {max_bytes / 1e6:g} MB.")
             content: bytes = answer["Body"].read()
         except (BotoCoreError, ClientError) as error:
             raise self._failed(f"{address} cannot be read", error) from error

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from client.sources import Recording
+from client.sources import Recording, printable
 from client.work import Outcome, State
 
 STDERR = Console(stderr=True, highlight=False, emoji=False, markup=False)
@@ -19,7 +19,7 @@ LOOKS: dict[State, tuple[str, str]] = {
     "done": ("✓ done", "green"),
     "kept": ("✓ done before", "dim green"),
     "failed": ("✗ failed", "bold red"),
-    "open": ("… not ended", "yellow"),
+    "open": ("… no result yet", "yellow"),
     "unclear": ("? unclear", "bold yellow"),
 }
 """How an outcome is shown, and in which style."""
@@ -91,7 +91,7 @@ class Display:
 
     def note(self, recording: Recording, message: str) -> None:
         """Tell something that a user should know."""
-        STDERR.print(f"{recording.shown}: {message}", soft_wrap=True)
+        STDERR.print(f"{recording.shown}: {printable(message)}", soft_wrap=True)
 
     def end(self, outcome: Outcome) -> None:
         recording = outcome.recording
@@ -104,7 +104,7 @@ class Display:
                 self._bars.update(self._all, completed=self._num_ended, stage=stage)
                 return
         took = f" in {outcome.seconds:.1f} s" if outcome.state == "done" else ""
-        said = f": {outcome.message}" if outcome.message else ""
+        said = f": {printable(outcome.message)}" if outcome.message else ""
         word = LOOKS[outcome.state][0][2:]
         STDERR.print(
             f"{recording.shown}: {word}{took}{said} ({self._num_ended} of {self._total})",
@@ -135,7 +135,8 @@ def show(outcomes: Sequence[Outcome], folder: str, seconds: float) -> None:
     for outcome in outcomes:
         if outcome.message:
             line = Text(f"\n{outcome.recording.shown}: ", style=LOOKS[outcome.state][1])
-            console.print(line.append(outcome.message, style="default not bold"), soft_wrap=True)
+            said = printable(outcome.message)
+            console.print(line.append(said, style="default not bold"), soft_wrap=True)
     console.print(f"\n{_sum(outcomes, folder, seconds)}", soft_wrap=True)
 
 
@@ -148,13 +149,14 @@ def clock(seconds: float) -> str:
 
 def fail(message: str, code: int) -> int:
     """Print an error and return its exit code."""
-    STDERR.print(Text("error: ", style="bold red").append(message, style="default"), soft_wrap=True)
+    said = printable(message)
+    STDERR.print(Text("error: ", style="bold red").append(said, style="default"), soft_wrap=True)
     return code
 
 
 def print_lines(*lines: str) -> None:
-    """Print lines as they are."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    """Print lines, each on one of its own, whatever is in it."""
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def _sum(outcomes: Sequence[Outcome], folder: str, seconds: float) -> str:

@@ -105,33 +105,38 @@ class Work:
         """
         known = self.known
         if known and known.state == "done":
-            self._outputs.publish()  # a kill may have come before
-            if self._outputs.are_there:
-                return self._outcome("kept", known.audio_s, known.num_speakers)
+            formats = known.formats or self._plan.request.formats
+            self._outputs.publish(formats)  # a kill may have come before
+            if self._outputs.are_there(formats):
+                return self._outcome("kept", known)
         if known and known.state == "submitting" and self._may_run:
             raise UnclearError(
                 "an earlier run ended while it sent this: the platform may have it or not. Look at "
                 "the endpoint's requests; run the same again with --resubmit to send it once more."
             )
         if known and known.state == "submitted" and known.job:
-            job, is_old = Job(known.job), True
+            job, is_old = Job(known.job, self._plan.request.output), True
         else:
             job, is_old = self._send(), False
         try:
             reply = self._fetch(job)
         except (GoneError, JobFailed) as error:
-            # An old job that was cancelled is wanted now. One of this run was not, by somebody.
+            # The result of an old job may have been kept too long ago, and one that was cancelled
+            # is wanted now. A job of this run runs, whatever a 404 says, or somebody cancelled it.
             is_cancelled = isinstance(error, JobFailed) and error.code == "CANCELLED"
-            if not (isinstance(error, GoneError) or (is_old and is_cancelled)):
+            if not is_old and isinstance(error, GoneError):
+                raise GoneError(f"{error} Run the same again to ask for it once more.") from error
+            if not is_old or not (isinstance(error, GoneError) or is_cancelled):
                 raise
             self._watcher.note(self._recording, f"{error} It is sent again.")
             reply = self._fetch(self._send())
         return self._finish(reply)
 
-    def record(self, state: str, **more: Any) -> None:  # noqa: ANN401 - fields of Entry
+    def record(self, state: str, **more: Any) -> Entry:  # noqa: ANN401 - fields of Entry
         """Write a line of the journal."""
-        name, target = self._recording.name, self._client.target
-        self._journal.write(Entry(name, self._id, state, target, **more))
+        entry = Entry(self._recording.name, self._id, state, self._client.target, **more)
+        self._journal.write(entry)
+        return entry
 
     @property
     def _may_run(self) -> bool:
@@ -165,12 +170,28 @@ class Work:
 
     def _finish(self, reply: dict[str, Any]) -> Outcome:
         parsed = result.parse(reply)
-        self._outputs.prepare(reply)
-        speakers = None if self._plan.request.task == "asr" else len(parsed.speakers)
-        audio_s = parsed.audio.duration
-        self.record("done", audio_s=audio_s, num_speakers=speakers)
-        self._outputs.publish()
-        return self._outcome("done", audio_s, speakers)
+        formats = self._outputs.prepare(reply)
+        missing = [kind for kind in self._plan.request.formats if kind not in formats]
+        message = None
+        if missing:
+            notes = "; ".join(parsed.notes) or "the answer does not say why"
+            message = f"the answer has no {', '.join(missing)} ({notes})."
+        entry = self.record(
+            "done",
+            message=message,
+            formats=formats,
+            audio_s=parsed.audio.duration,
+            num_speakers=None if self._plan.request.task == "asr" else len(parsed.speakers),
+        )
+        self._outputs.publish(formats)
+        return self._outcome("done", entry)
 
-    def _outcome(self, state: State, audio_s: float | None, num_speakers: int | None) -> Outcome:
-        return Outcome(self._recording, state, audio_s=audio_s, num_speakers=num_speakers)
+    def _outcome(self, state: State, entry: Entry) -> Outcome:
+        """Tell what the journal has of the result."""
+        return Outcome(
+            self._recording,
+            state,
+            audio_s=entry.audio_s,
+            num_speakers=entry.num_speakers,
+            message=entry.message or "",
+        )

@@ -71,6 +71,8 @@ def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:
         )
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]", state="attached")
+        # Chromium forgets a place that is sought while it reads how long the sound is.
+        wait(page, "!audio.src || audio.readyState > 0")
         yield page
         if complaints:
             raise AssertionError("; ".join(complaints))

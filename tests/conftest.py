@@ -1,6 +1,7 @@
 """Tests run on the volume that `make test` provisions: its packages, its models."""
 
 import logging
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What the demo has, and torch and FunASR besides.
 activate(VOLUME, "demo-funasr")

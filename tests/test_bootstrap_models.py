@@ -338,13 +338,11 @@ def test_a_full_volume_is_said_and_no_other_source_asked(hub, empty):
 
 
 KILLED = """
-import signal, sys
+import sys
 from pathlib import Path
 from volume_bootstrap import models
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.project_files import ModelEntry
-# A shell that starts the tests in the background has it ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 models.provision(Volume(Path(sys.argv[1])), [ModelEntry.model_validate_json(sys.argv[2])], [],
                  Path("generation"))
 """

@@ -23,12 +23,6 @@ from worker.settings import LocalSettings, Settings
 
 SAMPLE = ROOT / "tests" / "data" / "sample.wav"
 JFK = ROOT / "tests" / "data" / "jfk.flac"
-# A shell that starts tests in the background has them ignore an interruption.
-INTERRUPTIBLE = """
-import runpy, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("worker", run_name="__main__", alter_sys=True)
-"""
 COMMAND = [sys.executable, "-m", "worker", "run"]
 
 
@@ -176,7 +170,7 @@ def test_an_interruption_ends_the_jobs_and_leaves_nothing(volume, tmp_path):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTIBLE, "run", str(JFK), *map(str, copies(tmp_path, 8))],
+        [*COMMAND, str(JFK), *map(str, copies(tmp_path, 8))],
         env=environment(volume.root, PYTHONPATH=str(ROOT), TMPDIR=str(temporary)),
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -43,6 +43,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_platform, "LONGEST_PAUSE_S", 0.02)
     monkeypatch.setattr(session, "FIRST_POLL_S", 0.01)
     monkeypatch.setattr(session, "LONGEST_POLL_S", 0.05)
+    monkeypatch.setattr(session, "GONE_PAUSES_S", (0.01, 0.02, 0.05))
 
 
 @pytest.fixture

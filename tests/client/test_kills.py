@@ -79,11 +79,12 @@ def test_kills_at_random_moments(platform, calls, tmp_path, seed):
 STEP = """
 import os, signal, sys
 from pathlib import Path
-from client import cli, journal, outputs
+from client import cli, journal, outputs, session
 
 def killed(*_): os.kill(os.getpid(), signal.SIGKILL)
 
 step = sys.argv.pop(1)
+session.GONE_PAUSES_S = (0.01, 0.01)
 write = journal.Journal.write
 if step == "torn":
     journal._write_all = lambda file, line: (os.write(file, line[:30]), killed())
@@ -143,7 +144,8 @@ def test_a_job_whose_result_is_gone_is_sent_again(platform, calls, tmp_path):
     program = [sys.executable, "-c", STEP, "submitted", *map(str, arguments(folder, out))]
     subprocess.run(program, env=env, check=False, capture_output=True, timeout=60)
     platform.forget(platform.jobs()[0]["id"])
-    done = run(*arguments(folder, out), env=env)
+    program[3] = "none"  # ends by itself
+    done = subprocess.run(program, env=env, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "does not know the job" in done.stderr
     assert "It is sent again." in done.stderr
