@@ -1,3 +1,3 @@
 """A RunPod serverless speech worker."""
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
