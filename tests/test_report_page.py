@@ -51,7 +51,7 @@ def written(tmp_path):
 
     def write(result: dict, sound: Sound | None = None) -> Path:
         path = tmp_path / "made.html"
-        document = reading.document_of(result, "call")
+        document = reading.document_of(reading.ResultPart.model_validate(result), "call")
         path.write_text(report.render(result, document, sound), encoding="utf-8")
         return path
 
