@@ -3,6 +3,9 @@
 import random
 from typing import Any
 
+from worker.formats.document import Document
+from worker.report import reading
+
 HOSTILE = '</script><img src=x onerror="window.owned=1"><!--<script>{{page}}\u2028&lt;'
 """Markup that ends a script, a comment, an attribute; and a field of the template."""
 
@@ -105,3 +108,8 @@ def ten_hours(num_segments: int = 20_000, num_speakers: int = 8) -> Result:
         spoken.append(told)
         now += step
     return transcript(spoken, 36_000.0, id="ten hours")
+
+
+def document(result: dict) -> Document:
+    """What the exports of a result called "call" are made of."""
+    return reading.document_of(reading.ResultPart.model_validate(result), "call")

@@ -23,7 +23,7 @@ from worker.errors import CancelledError, OutputTooLargeError
 from worker.formats.document import Document
 from worker.parsing import parse
 from worker.parts import serialise
-from worker.report import page, reading, speech
+from worker.report import page, speech
 from worker.report.speech import Sound
 from worker.waveform import SAMPLE_RATE
 
@@ -60,8 +60,7 @@ class Parts(HTMLParser):
 
 
 def made(result: dict, sound: Sound | None = None) -> str:
-    checked = reading.ResultPart.model_validate(result)
-    return page.render(result, reading.document_of(checked, "call"), sound)
+    return page.render(result, reports.document(result), sound)
 
 
 class Watched:
@@ -465,7 +464,7 @@ def test_without_packages_it_says_where_they_come_from(answer, tmp_path):
 
 def test_a_document_of_a_result_is_that_of_the_worker():
     result = reports.scripts()
-    of = reading.document_of(reading.ResultPart.model_validate(result), "call")
+    of = reports.document(result)
     assert isinstance(of, Document)
     assert (of.name, of.label(0), of.label(1)) == ("通话 7", "Ann Lee", "SPEAKER_01")
     assert [u.speaker for u in of.utterances] == [0, 1, None, 1, 0, 2]

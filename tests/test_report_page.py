@@ -16,7 +16,7 @@ from worker import formats
 from worker.control import JobControl
 from worker.parts import serialise
 from worker.report import page as report
-from worker.report import reading, speech
+from worker.report import speech
 from worker.report.speech import Sound
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -51,7 +51,7 @@ def written(tmp_path):
 
     def write(result: dict, sound: Sound | None = None) -> Path:
         path = tmp_path / "made.html"
-        document = reading.document_of(result, "call")
+        document = reports.document(result)
         path.write_text(report.render(result, document, sound), encoding="utf-8")
         return path
 
@@ -214,7 +214,7 @@ def test_files_are_those_of_the_worker(running, sample, reply):
 @pytest.mark.parametrize("make", [reports.scripts, reports.hostile])
 def test_files_are_those_of_the_worker_whatever_is_in_them(running, written, make):
     result = make()
-    of = reading.document_of(result, "call")
+    of = reports.document(result)
     with opened(running, written(result)) as page:
         for kind, text in formats.render(["srt", "rttm", "txt"], of).items():
             assert saved(page, kind)[1].decode() == text, kind
@@ -490,7 +490,7 @@ def test_turns_alone_are_listed(running, written):
         expect(page.locator("#finder")).to_be_hidden()
         buttons = page.locator("#exports button").all_text_contents()
         assert buttons == ["RTTM", "JSON", "TXT"]
-        of = reading.document_of(result, "call")
+        of = reports.document(result)
         assert saved(page, "txt")[1].decode() == formats.render(["txt"], of)["txt"]
 
 
@@ -506,7 +506,7 @@ def test_text_alone_has_no_speakers(running, written):
         expect(page.locator("#diarization")).to_be_hidden()
         expect(page.locator(".who")).to_have_count(0)
         assert page.locator("#exports button").all_text_contents() == ["SRT", "JSON", "TXT"]
-        of = reading.document_of(result, "call")
+        of = reports.document(result)
         for kind in ("srt", "txt"):
             assert saved(page, kind)[1].decode() == formats.render([kind], of)[kind]
         result |= {"text": "Only <b>text</b>, no times."}
@@ -542,7 +542,7 @@ def test_ten_hours_open_and_answer(running, written):
         assert (
             page.evaluate("rows[10].text.checkVisibility({contentVisibilityAuto: true})") is False
         )
-        of = reading.document_of(result, "call")
+        of = reports.document(result)
         assert page.evaluate("srt()") == formats.render(["srt"], of)["srt"]
 
 
