@@ -68,9 +68,9 @@ def run(
         output = _talk(process, text, complaints, timeout_s)
     except subprocess.TimeoutExpired as error:
         _kill(begun)
-        said = _said(complaints, on_terminal=on_terminal)
+        said = "and was killed" + _said(complaints, on_terminal=on_terminal)
         raise ToolError(
-            f"{shlex.join(command[:3])} did not end within {error.timeout:g} s, and was killed{said}"
+            f"{shlex.join(command[:3])} did not end within {error.timeout:g} s, {said}"
         ) from error
     except BaseException:
         # An interrupted provisioner leaves no program behind that still writes to the volume.
