@@ -9,9 +9,7 @@ import tomli_w
 
 from tests.wheels import ROOT, environment, make_index, make_wheel, use
 from volume_bootstrap.dependencies import resolve
-from volume_bootstrap.errors import ToolError
 from volume_bootstrap.resolution import compile_lock
-from volume_bootstrap.runner import run
 from volume_bootstrap.uv_tool import (
     Places,
     _pip_default_index,
@@ -206,14 +204,3 @@ def test_an_interpreter_without_pip_asks_the_one_on_path(tmp_path):
 
     assert ":env:.index-url='https://i'" in ask(str(Path(sys.executable).parent))
     assert ask(str(tmp_path)) == "\n"
-
-
-def test_a_program_that_fails_is_told_with_its_output():
-    program = "import sys; print('half done'); sys.stderr.buffer.write(b'b\\xffd'); sys.exit(3)"
-    with pytest.raises(ToolError, match=r"(?s)exit code 3.*half done\n  b\ufffdd"):
-        run([sys.executable, "-c", program], {})
-
-
-def test_a_program_that_is_not_there_is_named():
-    with pytest.raises(ToolError, match="no-such-program cannot be started: No such file"):
-        run(["no-such-program"], {})

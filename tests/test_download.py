@@ -294,8 +294,9 @@ def test_which_folder_it_is(hub, tmp_path, monkeypatch, own_logging):
 
     monkeypatch.setattr("volume_bootstrap.cli_download.MOUNTS", ())
     root = tmp_path / "volume"
-    for folder in (".metadata", "python-deps"):
-        (root / folder).mkdir(parents=True)
+    (root / ".metadata").mkdir(parents=True)  # as of a first `setup` that is at work
+    assert target(cache_dir=str(root / "models")) == Volume(root, cache=root / "models")
+    (root / "models" / ".metadata").mkdir(parents=True)  # of a run before there was a volume
     assert target(cache_dir=str(root / "models")) == Volume(root, cache=root / "models")
     alone = tmp_path / "alone"
     assert target(cache_dir=str(alone)) == Volume(alone, cache=alone)

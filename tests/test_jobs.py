@@ -1,8 +1,10 @@
 """Work in the background, as real processes: terminals that close, kills, stops, full disks."""
 
+import contextlib
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +63,7 @@ def volume(checkout: Checkout) -> Iterator[Volume]:
     for job in jobs.all_jobs(its):
         if (
             job.process.is_here
-            and job.group != os.getpid()
+            and job.group not in (0, os.getpid())
             and jobs.state_of(its, job) == "running"
         ):
             os.killpg(job.group, signal.SIGKILL)
@@ -271,6 +273,92 @@ def test_of_starts_at_once_one_begins_it(bare):
         thread.join()
     assert {job.id for job, _ in found} == {"setup-1"}
     assert [path.name for path in jobs.folder_of(bare).iterdir()] == ["setup-1.json"]
+
+
+CLAIM = """
+import pathlib, sys, time
+from tests.test_jobs import WORK
+from volume_bootstrap import job_control
+from volume_bootstrap.layout import Volume
+job_control._claim(Volume(pathlib.Path(sys.argv[1])), WORK)
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def starter(bare: Volume) -> Iterator[subprocess.Popen[str]]:
+    """A process that has claimed a job, and is slow to begin it."""
+    words = [sys.executable, "-c", CLAIM, str(bare.root)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as its:
+        assert its.stdout is not None
+        assert its.stdout.readline() == "claimed\n"
+        yield its
+        its.kill()
+
+
+@pytest.fixture
+def family() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process in a session of its own that ends when it is told to, and one that it leaves."""
+    words = ["sh", "-c", "trap 'exit 143' TERM; sleep 600 & echo $!; wait"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as leader:
+        assert leader.stdout is not None
+        yield leader, int(leader.stdout.readline())
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader.pid, signal.SIGKILL)
+
+
+def process_of(pid: int) -> Process:
+    return replace(myself(), pid=pid, started=processes.started(pid))
+
+
+def test_a_stop_ends_what_the_job_left_behind(bare, family):
+    leader, left = family
+    job = note(bare, "setup-1", process=process_of(leader.pid), group=leader.pid)
+    job_control.stop(bare, job)
+    assert leader.wait(DEADLINE_S) == 143
+    wait_until(lambda: not is_alive(left))
+
+
+def test_a_stop_waits_for_the_beginning_and_spares_the_starter(bare, starter, family):
+    leader, left = family
+    claimed = jobs.find(bare, "setup-1")
+    assert (claimed.process.pid, claimed.group) == (starter.pid, 0)
+    stopping = threading.Thread(target=job_control.stop, args=(bare, claimed))
+    stopping.start()
+    note(bare, "setup-1", process=process_of(leader.pid), group=leader.pid)
+    stopping.join(DEADLINE_S)
+    assert leader.wait(DEADLINE_S) == 143
+    wait_until(lambda: not is_alive(left))
+    assert starter.poll() is None
+
+
+def test_a_stop_of_a_job_whose_starter_dies_ends(bare, starter):
+    claimed = jobs.find(bare, "setup-1")
+    stopped: list[Job] = []
+    stopping = threading.Thread(target=lambda: stopped.append(job_control.stop(bare, claimed)))
+    stopping.start()
+    starter.kill()
+    stopping.join(DEADLINE_S)
+    assert stopped == [claimed]
+    assert jobs.state_of(bare, claimed) == "died"
+
+
+def test_a_plan_is_no_job_and_the_order_of_projects_is_kept(checkout, volume):
+    place = ("--volume", str(checkout.volume))
+    refused = checkout.run("setup", "-p", "tiny", "--dry-run", "--detach", *place)
+    assert refused.returncode == 1
+    assert "error: Give --dry-run or --detach, not both" in refused.stderr
+    assert jobs.all_jobs(volume) == []
+    other = checkout.root / "projects" / "atom"
+    shutil.copytree(checkout.root / "projects" / "tiny", other)
+    begun = checkout.run("setup", *("-p", "tiny", "-p", "atom") * 2, "--detach", *place)
+    assert begun.returncode == 0, begun.stderr
+    (job,) = jobs.all_jobs(volume)
+    assert job.work.options == ("--project", "tiny", "--project", "atom")
+    job_control.stop(volume, job)
 
 
 def test_other_work_is_another_job(bare):

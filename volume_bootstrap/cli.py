@@ -75,6 +75,8 @@ def setup(
     quiet: Quiet = False,
 ) -> None:
     """Bring the volume up to date with one project or more; nothing is done twice."""
+    if dry_run and detach:
+        raise ProvisionError("Give --dry-run or --detach, not both: a plan is told at once.")
     target = begin(volume, verbose=verbose, quiet=quiet)
     # All are read before the first changes anything.
     described = read_projects(project, variant)
@@ -86,7 +88,7 @@ def setup(
         _show_plans(target, [plan(each) for each in described], force=force, as_json=as_json)
         return
     if detach:
-        names = [word for each in sorted(set(project)) for word in ("--project", each)]
+        names = [word for each in dict.fromkeys(project) for word in ("--project", each)]
         options = [*names, *given("--variant", variant), *given("--mirror", mirror)]
         options += ["--force"] * force
         further = [*given("--volume", target.root), *["-v"] * verbose, *["-q"] * quiet]

@@ -80,10 +80,10 @@ def _target(volume: str | None, cache_dir: str | None, *, verbose: bool, quiet: 
     cache = Path(cache_dir).absolute()
     if cache.exists() and not cache.is_dir():
         raise ProvisionError(f"{cache} is not a folder; give the folder for MODELSCOPE_CACHE.")
-    # On a volume, its lock counts: `setup` may be writing there.
-    volumes = (f for f in (cache, *cache.parents) if (f / ".metadata").is_dir())
-    root = next((f for f in volumes if (f / "python-deps").is_dir()), cache)
-    return Volume(root, cache=cache)
+    # On a volume, its lock counts: `setup` may be writing there, even for the first time. A folder
+    # that was filled alone has such records as well, so the outermost one is the volume.
+    roots = (f for f in reversed((cache, *cache.parents)) if (f / ".metadata").is_dir())
+    return Volume(next(roots, cache), cache=cache)
 
 
 def _show(volume: Volume, record: ModelRecord, *, changed: bool, as_json: bool) -> None:

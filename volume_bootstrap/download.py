@@ -5,7 +5,6 @@ revision takes it from there. No manifest tells of it: a note in the model's fol
 `clean` goes by.
 """
 
-import errno
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +35,6 @@ HUBS = {
 """Sources that list a model's files themselves."""
 NOTE = "downloaded"
 """In a model's hidden folder: the name of the version that was fetched without a project."""
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def download(volume: Volume, wish: Wish, *, force: bool) -> tuple[ModelRecord, b
         record = _finish(volume, entry, _gather(volume, entry, force=force), force=force)
         versions.publish(volume, [record])
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in files.FULL:
             raise
         raise ModelError(
             f"There is no room left for {wish.id} on {volume.models}: {error.strerror}. Free some, "

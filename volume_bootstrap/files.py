@@ -8,6 +8,9 @@ import os
 import shutil
 from pathlib import Path
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""Numbers of errors of a volume, or of a user's share of it, without room."""
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

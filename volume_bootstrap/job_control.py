@@ -106,7 +106,7 @@ def stop(volume: Volume, job: Job, grace_s: float = GRACE_S) -> Job:
     Raises
     ------
     JobError
-        It runs elsewhere, or is another user's.
+        It runs elsewhere, is another user's, or was cleared away before it began.
     """
     if jobs.state_of(volume, job) != "running":
         return job
@@ -115,15 +115,22 @@ def stop(volume: Volume, job: Job, grace_s: float = GRACE_S) -> Job:
             f"Job {job.id} runs as {job.process.name}, not here: stop it there, with the same "
             "command. One whose machine is gone counts as died after a minute."
         )
+    # One that only has its number yet bears the name of the process that begins it.
+    while not job.group:
+        time.sleep(POLL_S / 4)
+        job = jobs.find(volume, job.id)
+        if jobs.state_of(volume, job) != "running":
+            return job
     try:
         # To the one alone: it ends what it started, and would take their ends for failures.
-        os.kill(job.group, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(job.group, signal.SIGTERM)
         if not _is_gone(job, grace_s):
             logger.warning("%s does not end: it is killed", job.process.name)
+        # In any case: what it started may have started more, of which it does not know.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(job.group, signal.SIGKILL)
-            _is_gone(job, grace_s)
-    except ProcessLookupError:
-        pass  # it has just ended
+        _is_gone(job, grace_s)
     except PermissionError as error:
         raise JobError(
             f"Job {job.id}, {job.process.name}, is another user's: stop it as that user."
@@ -163,7 +170,7 @@ def _claim(volume: Volume, work: Work) -> tuple[Job, bool]:
         for job in jobs.all_jobs(volume):
             if job.work == work and jobs.state_of(volume, job) == "running":
                 return job, False
-        job = Job(job_id, work, myself(), os.getpid(), now())
+        job = Job(job_id, work, myself(), 0, now())
         if _create(jobs.record_of(volume, job_id), job):
             return job, True
 

@@ -18,7 +18,6 @@ from volume_bootstrap import files, jobs
 from volume_bootstrap.generations import now
 from volume_bootstrap.jobs import Job
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.lock import FULL
 from volume_bootstrap.processes import HEARTBEAT_S, myself
 
 logger = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class LogFile(io.TextIOBase):
                 content = content[os.write(self._descriptor, content) :]
             self._lost_lines = 0
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in files.FULL:
                 raise
             self._lost_lines += 1
 

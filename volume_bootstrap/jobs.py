@@ -48,8 +48,9 @@ class Work:
 class Job:
     """One job, as its record tells of it.
 
-    `group` is the process group, as the system that it runs on counts. `began` and `ended` are
-    times in UTC, as ISO 8601.
+    Until it has begun, `process` is the one that claimed it, and `group` is 0; then `group` is its
+    process group, as the system that it runs on counts. `began` and `ended` are times in UTC, as
+    ISO 8601.
     """
 
     id: str

@@ -6,7 +6,6 @@ machine, or by the silence. No flock: not every network file system has it.
 """
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from volume_bootstrap import files
 from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.processes import (
@@ -33,7 +33,6 @@ from volume_bootstrap.processes import (
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def writing(volume: Volume) -> Iterator[None]:
         owner = _acquire(volume, path)
     except OSError as error:
         advice = "Mount it so that this user may write."
-        if error.errno in FULL:
+        if error.errno in files.FULL:
             advice = "Remove files from it, or give it more room."
         raise VolumeError(
             f"{volume.root} cannot be written to: {error.strerror} ({path.parent}). {advice}"
@@ -116,7 +115,7 @@ def _create(path: Path, me: _Owner) -> _Owner | None:
             draft.write_text(json.dumps(asdict(me)), encoding="utf-8")
         except OSError as error:
             # An empty lock takes no room, and lets `clean` make some.
-            if error.errno not in FULL or not draft.exists():
+            if error.errno not in files.FULL or not draft.exists():
                 raise
         owner = _read(draft)
         # The draft is missing where this process slept for so long that it was cleared away.

@@ -5,7 +5,6 @@ digest of its files. So nothing that is served changes before the manifest is
 written, which names other folders from then on.
 """
 
-import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,6 @@ logger = logging.getLogger(__name__)
 RUNTIME = "model.onnx"
 """The exported file, beside the weights it comes from."""
 MODELS_AT_ONCE = 3
-FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def plan(
@@ -112,7 +110,7 @@ def telling_no_room(volume: Volume) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in files.FULL:
             raise
         raise ModelError(
             f"There is no room left for the models on {volume.models}: {error.strerror}. Free some "

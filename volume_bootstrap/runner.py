@@ -1,6 +1,5 @@
 """The one function that starts other programs."""
 
-import contextlib
 import logging
 import os
 import re
@@ -8,7 +7,9 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 from volume_bootstrap.errors import ToolError
@@ -24,6 +25,9 @@ QUERY = re.compile(r"(?<=://)(?P<address>[^?\s]+)\?[^\s`)]+")
 SHOWN_LINES = 30
 """Lines of a failed program's output that its error repeats."""
 
+LAST_WORDS_S = 1.0
+"""How long the output of a program that was killed is waited for."""
+
 TOLD = ("Downloading ", "Downloaded ", "Building ", "Built ")
 """How lines of uv start that tell of a step which may take minutes."""
 
@@ -34,6 +38,7 @@ def run(
     *,
     text: str = "",
     shows_progress: bool = False,
+    timeout_s: float | None = None,
 ) -> str:
     """Run a program to its end.
 
@@ -42,6 +47,7 @@ def run(
     environment : changes to this process's own; a variable that is None is taken out.
     text : its standard input.
     shows_progress : hand it the terminal, where there is one, for its own progress bars.
+    timeout_s : kill it after so many seconds; None waits for as long as it takes.
 
     Returns
     -------
@@ -51,64 +57,120 @@ def run(
     Raises
     ------
     ToolError
-        It cannot be started, or fails.
+        It cannot be started, fails, or does not end in time.
     """
     logger.debug("run %s", shlex.join(command))
-    merged = {**os.environ, **environment}
     on_terminal = shows_progress and sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if on_terminal else subprocess.PIPE,
-            env={name: value for name, value in merged.items() if value is not None},
-            encoding="utf-8",
-            errors="replace",
-        )
-    except OSError as error:
-        raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
+    begun: list[subprocess.Popen[str]] = []
     complaints: list[str] = []
-    with process:
-        reader = threading.Thread(target=_follow, args=(process.stderr, complaints))
-        reader.start()
-        try:
-            output = _talk(process, text)
-        except BaseException:
-            # An interrupted provisioner leaves no program behind that still writes to the volume.
-            process.kill()
-            raise
-        finally:
-            reader.join()
-    if process.returncode:
-        lines = [*output.splitlines(), *complaints][-SHOWN_LINES:]
+    try:
+        process = _begin(begun, command, environment, None if on_terminal else subprocess.PIPE)
+        output = _talk(process, text, complaints, timeout_s)
+    except subprocess.TimeoutExpired as error:
+        _kill(begun)
+        said = "and was killed" + _said(complaints, on_terminal=on_terminal)
         raise ToolError(
-            f"{shlex.join(command[:3])} failed with exit code {process.returncode}"
-            + ("; its output stands above." if on_terminal else ":\n  " + "\n  ".join(lines))
+            f"{shlex.join(command[:3])} did not end within {error.timeout:g} s, {said}"
+        ) from error
+    except BaseException:
+        # An interrupted provisioner leaves no program behind that still writes to the volume.
+        _kill(begun)
+        raise
+    if process.returncode:
+        said = _said([*output.splitlines(), *complaints], on_terminal=on_terminal)
+        raise ToolError(
+            f"{shlex.join(command[:3])} failed with exit code {process.returncode}{said}"
         )
     return output
 
 
-def _talk(process: subprocess.Popen[str], text: str) -> str:
-    """Write a program's input, then read its output: it reads all before it writes any."""
-    if process.stdin is None or process.stdout is None:
-        raise ValueError("the program was started without pipes")
-    # One that fails early closes its input; its exit code tells.
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(text)
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    return process.stdout.read()
+def _begin(
+    begun: list[subprocess.Popen[str]],
+    command: Sequence[str],
+    environment: Mapping[str, str | None],
+    stderr: int | None,
+) -> subprocess.Popen[str]:
+    """Start a program, and put it into `begun` whatever interrupts this meanwhile."""
+    merged = {**os.environ, **environment}
+
+    def begin() -> None:
+        begun.append(
+            subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={name: value for name, value in merged.items() if value is not None},
+                encoding="utf-8",
+                errors="replace",
+            )
+        )
+
+    try:
+        # Handlers of signals run in the main thread alone: one that raises in the middle of Popen
+        # would leave a program that runs and that nobody knows.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(begin).result()
+    except OSError as error:
+        raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
+    return begun[0]
+
+
+def _talk(
+    process: subprocess.Popen[str], text: str, complaints: list[str], timeout_s: float | None
+) -> str:
+    """Write a program's input and read its output, while a thread follows its complaints.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        It, or what it started and gave its output to, does not end in time.
+    """
+    # The thread alone reads and closes this stream: nobody else can, while it waits for a line.
+    stream, process.stderr = process.stderr, None
+    reader = threading.Thread(target=_follow, args=(stream, complaints), daemon=True)
+    reader.start()
+    ends = time.monotonic() + (timeout_s or 0.0)
+    try:
+        output, _ = process.communicate(text, timeout_s)
+        reader.join(timeout_s if timeout_s is None else max(0.0, ends - time.monotonic()))
+    except BaseException:
+        process.kill()
+        # No longer: what it started may live on, and hold the pipe.
+        reader.join(LAST_WORDS_S)
+        raise
+    if timeout_s is not None and reader.is_alive():
+        raise subprocess.TimeoutExpired(process.args, timeout_s)
+    return output
+
+
+def _kill(begun: list[subprocess.Popen[str]]) -> None:
+    for process in begun:
+        process.kill()
+        with process:  # closes its pipes, and waits for its end
+            pass
+
+
+def _said(lines: list[str], *, on_terminal: bool) -> str:
+    """How a program's error ends: with the last of what it said."""
+    if on_terminal:
+        return "; its output stands above."
+    if not lines:
+        return "; it said nothing."
+    return ":\n  " + "\n  ".join(lines[-SHOWN_LINES:])
 
 
 def _follow(stream: IO[str] | None, lines: list[str]) -> None:
     """Keep a program's complaints; tell of its warnings and its long steps as they come."""
-    for line in stream or ():
-        # uv repeats addresses as it was given them.
-        lines.append(QUERY.sub(r"\g<address>", CREDENTIALS.sub("", line.rstrip())))
-        if line.startswith("warning:"):
-            logger.warning("%s", lines[-1].removeprefix("warning: "))
-        elif line.startswith(TOLD):
-            logger.info("  %s", lines[-1])
-        else:
-            logger.debug("  %s", lines[-1])
+    if stream is None:
+        return
+    with stream:
+        for line in stream:
+            # uv repeats addresses as it was given them.
+            lines.append(QUERY.sub(r"\g<address>", CREDENTIALS.sub("", line.rstrip())))
+            if line.startswith("warning:"):
+                logger.warning("%s", lines[-1].removeprefix("warning: "))
+            elif line.startswith(TOLD):
+                logger.info("  %s", lines[-1])
+            else:
+                logger.debug("  %s", lines[-1])
