@@ -19,8 +19,9 @@ from tests.runpod_api import KEY, RunPodApi
 from tests.test_handler import environment
 from volume_bootstrap import __version__, smoke
 from volume_bootstrap.errors import PodError
-from volume_bootstrap.layout import Volume
+from volume_bootstrap.layout import Volume, running_python
 from volume_bootstrap.pod_creation import start_command
+from volume_bootstrap.project import read_project
 from volume_bootstrap.smoke import check_image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -238,6 +239,13 @@ def test_a_job_that_finds_nothing_is_a_failure(tmp_path, speakers, text, missing
     }  # fmt: skip
     with pytest.raises(PodError, match=f"finds not {missing}"):
         smoke._tried(Volume(tmp_path), "demo", "transcript", "volume://samples/sample.wav", reply)
+
+
+def test_a_job_that_does_not_end_is_a_failure(volume, monkeypatch):
+    """A real worker, that is given no time."""
+    monkeypatch.setattr(smoke, "JOB_LIMIT_S", 0.01)
+    with pytest.raises(PodError, match=r"Project demo serves no job: .* did not end within "):
+        smoke.try_job(volume, read_project("demo", running_python()))
 
 
 def test_the_start_command_fetches_this_repository(tmp_path):
