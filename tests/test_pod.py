@@ -19,12 +19,23 @@ from tests.runpod_api import KEY, RunPodApi
 from tests.test_handler import environment
 from volume_bootstrap import __version__, smoke
 from volume_bootstrap.errors import PodError
-from volume_bootstrap.layout import Volume
+from volume_bootstrap.layout import Volume, running_python
 from volume_bootstrap.pod_creation import start_command
+from volume_bootstrap.project import read_project
 from volume_bootstrap.smoke import check_image
 
 ROOT = Path(__file__).resolve().parent.parent
 POD = [sys.executable, "-m", "volume_bootstrap", "pod"]
+OWN_ROOT = """\
+mount -t tmpfs none "$1"
+for each in /*; do
+    if [ -L "$each" ]; then cp -P "$each" "$1$each"
+    elif [ -d "$each" ]; then mkdir "$1$each" && mount --rbind "$each" "$1$each"; fi
+done
+root="$1"; shift
+exec chroot "$root" env --chdir="$PWD" "$@"
+"""
+"""Shell: run a command as a container does, on a root file system that holds no other folder."""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +61,18 @@ def variables(volume: Volume, api: RunPodApi, **more: str) -> dict[str, str]:
     return told
 
 
-def run(told: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def ending(tmp_path) -> list[str]:
+    """The words of `pod --terminate`, where the volume is no folder of the root's own disk."""
+    root = tmp_path / "root"
+    root.mkdir()
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-e", "-c", OWN_ROOT]
+    return [*namespace, "sh", str(root), *POD, "--terminate"]
+
+
+def run(told: dict[str, str], words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*POD, *words], env=told, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        words, env=told, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
 
 
@@ -64,10 +84,10 @@ def reported(volume: Volume) -> dict:
     return report
 
 
-def test_a_volume_that_is_ready_ends_no_pod_that_runpod_keeps(own_volume, api):
+def test_a_volume_that_is_ready_ends_no_pod_that_runpod_keeps(own_volume, api, ending):
     """The report is there before, and stays as it is."""
     api.fault("DELETE", status=401, words=f"key {KEY} may not")
-    done = run(variables(own_volume, api), "--terminate")
+    done = run(variables(own_volume, api), ending)
     assert done.returncode == 1
     assert KEY not in done.stdout + done.stderr
     assert "error: RunPod refuses the key in RUNPOD_API_KEY (401)" in done.stderr
@@ -93,11 +113,11 @@ def test_a_volume_that_is_ready_ends_no_pod_that_runpod_keeps(own_volume, api):
     assert done.stdout.endswith("The volume is ready.\n")
 
 
-def test_a_closed_terminal_ends_nothing_but_the_telling(own_volume, api):
+def test_a_closed_terminal_ends_nothing_but_the_telling(own_volume, api, ending):
     api.fault("DELETE", status=500)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*POD, "--terminate"],
+        ending,
         env=variables(own_volume, api),
         cwd=ROOT,
         stdin=theirs,
@@ -117,8 +137,8 @@ def test_a_closed_terminal_ends_nothing_but_the_telling(own_volume, api):
     assert [call["status"] for call in api.calls] == [500, 204]
 
 
-def test_a_failure_leaves_the_pod_and_says_why(own_volume, api):
-    done = run(variables(own_volume, api, SPEECH_DEVICE="cuda"), "--terminate")
+def test_a_failure_leaves_the_pod_and_says_why(own_volume, api, ending):
+    done = run(variables(own_volume, api, SPEECH_DEVICE="cuda"), ending)
     assert done.returncode == 1
     assert "error: Project demo serves no job: " in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Pod pod9 stays up, and costs money. Mend that")
@@ -131,13 +151,13 @@ def test_a_failure_leaves_the_pod_and_says_why(own_volume, api):
     assert not (own_volume.metadata / "lock").exists()
 
 
-def test_damage_is_found_before_a_job_is_tried(own_volume, api):
+def test_damage_is_found_before_a_job_is_tried(own_volume, api, ending):
     """Of one size and time with what it was, so that the set-up takes it for whole."""
     (model,) = own_volume.models.glob("hub/iic/speech_fsmn_vad*/am.mvn")
     stat, content = model.stat(), model.read_bytes()
     model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(model, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    done = run(variables(own_volume, api), "--terminate")
+    done = run(variables(own_volume, api), ending)
     assert done.returncode == 1
     assert re.search(r"Damaged files: 1\.\n  .*am\.mvn: ", done.stderr)
     assert "Damaged files: 1." in reported(own_volume)["error"]
@@ -148,9 +168,9 @@ def is_at_work(process_id: str) -> bool:
     return "python-deps" in Path(f"/proc/{process_id}/maps").read_text()
 
 
-def test_a_signal_leaves_the_report_unfinished_and_no_process(own_volume, api):
+def test_a_signal_leaves_the_report_unfinished_and_no_process(own_volume, api, ending):
     process = subprocess.Popen(
-        [*POD, "--terminate"],
+        ending,
         env=variables(own_volume, api),
         cwd=ROOT,
         stderr=subprocess.PIPE,
@@ -172,19 +192,19 @@ def test_a_signal_leaves_the_report_unfinished_and_no_process(own_volume, api):
     assert not (own_volume.metadata / "lock").exists()
 
 
-def test_a_volume_that_takes_no_report(own_volume, api):
+def test_a_volume_that_takes_no_report(own_volume, api, ending):
     (own_volume.metadata / "pod-report.json.partial").symlink_to("/dev/full")
-    done = run(variables(own_volume, api), "--terminate")
+    done = run(variables(own_volume, api), ending)
     assert done.returncode == 1
     assert "pod-report.json: No space left on device. Free some room" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Pod pod9 stays up")
     assert api.calls == []
 
 
-def test_a_volume_that_is_read_only(own_volume, api):
+def test_a_volume_that_is_read_only(own_volume, api, ending):
     with read_only(own_volume.root) as words:
         done = subprocess.run(
-            [*words, *POD, "--terminate"],
+            [*words, *ending],
             env=variables(own_volume, api),
             cwd=ROOT,
             capture_output=True,
@@ -219,6 +239,13 @@ def test_a_job_that_finds_nothing_is_a_failure(tmp_path, speakers, text, missing
     }  # fmt: skip
     with pytest.raises(PodError, match=f"finds not {missing}"):
         smoke._tried(Volume(tmp_path), "demo", "transcript", "volume://samples/sample.wav", reply)
+
+
+def test_a_job_that_does_not_end_is_a_failure(volume, monkeypatch):
+    """A real worker, that is given no time."""
+    monkeypatch.setattr(smoke, "JOB_LIMIT_S", 0.01)
+    with pytest.raises(PodError, match=r"Project demo serves no job: .* did not end within "):
+        smoke.try_job(volume, read_project("demo", running_python()))
 
 
 def test_the_start_command_fetches_this_repository(tmp_path):

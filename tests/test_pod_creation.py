@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,18 +36,35 @@ def api(process: RunPodApi, monkeypatch) -> RunPodApi:
     return process
 
 
+COMMAND = [sys.executable, "-m", "volume_bootstrap", "pod"]
+COSTS = "It costs money until it is ended: https://console.runpod.io/pods, or runpodctl remove pod "
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "volume_bootstrap", "pod", *words]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
+
+
+def stop(api: RunPodApi, number: int, method: str, *words: str) -> str:
+    """Send a signal once RunPod was called; return what was said on stderr."""
+    with subprocess.Popen(
+        [*COMMAND, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while method not in [call["method"] for call in api.calls]:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    return " ".join(said.split())
 
 
 def test_a_pod_is_created_and_followed_to_its_end(api):
     """Another process ends it, as the pod itself does."""
 
     def end() -> None:
-        while not api.pods:
+        while "GET" not in [call["method"] for call in api.calls]:
             time.sleep(0.05)
         api.fault("GET", status=404)
 
@@ -59,7 +77,11 @@ def test_a_pod_is_created_and_followed_to_its_end(api):
     )
     pod.join()
     assert (done.returncode, done.stdout) == (0, "pod pod1 fills volume vol1: demo, demo-funasr\n")
-    assert done.stderr == "pod pod1: gone\n"
+    assert done.stderr.splitlines() == [
+        f"pod pod1 is created. {COSTS}pod1",
+        "pod pod1: RUNNING",
+        "pod pod1: gone; .metadata/pod-report.txt on the volume says whether it was ready",
+    ]
     asked = api.pods["pod1"]
     assert asked["imageName"] == STOCK_IMAGE
     assert asked["gpuTypeIds"] == ["NVIDIA L4", "NVIDIA A40"]
@@ -69,6 +91,38 @@ def test_a_pod_is_created_and_followed_to_its_end(api):
         "SPEECH_PROJECTS": "demo,demo-funasr",
         "HF_TOKEN": "hf_secret=1",
     }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_a_creation_is_told_of_a_pod_that_may_be_there(api, number):
+    api.fault("POST", silent=True, carry_out=True)
+    said = stop(api, number, "POST", *GOOD)
+    (pod,) = api.pods.values()
+    assert f"Interrupted. Whether there is a pod {pod['name']} now is not known: look at" in said
+    assert "same again" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_following_is_told_of_the_cost(api, number):
+    said = stop(api, number, "GET", *GOOD, "--wait", "1")
+    assert said.endswith(f"Pod pod1 is not followed any more, and goes on. {COSTS}pod1")
+
+
+@pytest.mark.parametrize("words", [[], ["--quiet", "--json"]])
+def test_a_stdout_that_fails_loses_no_id(api, words):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *GOOD, *words],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode != 0
+    assert done.stderr.startswith(f"pod pod1 is created. {COSTS}pod1\n")
+    assert "No space left on device" in done.stderr
 
 
 def test_its_id_is_printed_as_json(api, capsys):
@@ -98,6 +152,13 @@ def test_what_runpod_refuses_is_told(api):
         ([*GOOD, "-p", "singing"], "'singing' is not a project"),
         ([*GOOD, "--env", "hf_secret"], "write NAME=VALUE"),
         ([*GOOD, "--env", "=hf_secret"], "write NAME=VALUE"),
+        ([*GOOD, "--env", "SPEECH_VOLUME=/hf_secret"], "--env SPEECH_VOLUME: this command or Run"),
+        ([*GOOD, "--env", "RUNPOD_VOLUME_ID=hf_secret"], "--env RUNPOD_VOLUME_ID: this command"),
+        ([*GOOD, "--mirror", "htps://user:hf_secret@host"], "is no address"),
+        ([*GOOD, "--source", "htps://host/x?token=hf_secret"], "is no address"),
+        ([*GOOD, "--volume-id", ""], "--volume-id '' is no id"),
+        ([*GOOD, "--volume-id", "vol1\n"], "is no id"),
+        ([*GOOD, "--volume-id", "../vol1"], "is no id"),
         (["--terminate", *GOOD], "come after `create`"),
     ],
 )
@@ -123,10 +184,21 @@ def test_a_wrong_key_is_not_repeated(api, monkeypatch):
     assert "rpa_SECRET" not in str(caught.value)
 
 
-def test_the_key_goes_nowhere_in_clear_text(api, monkeypatch):
-    monkeypatch.setenv("RUNPOD_REST_URL", "http://localhost.example.com/v1")
-    with pytest.raises(PodError, match="it begins with https://"):
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost.example.com/v1",
+        "http://127.0.0.1:9@example.com/?hf_secret",
+        "https://me:hf_secret@example.com/v1",
+        "https://example.com/v1?token=hf_secret",
+    ],
+)
+def test_the_key_goes_nowhere_in_clear_text(api, monkeypatch, address):
+    """Nor is an address used, or repeated, that has a secret of its own."""
+    monkeypatch.setenv("RUNPOD_REST_URL", address)
+    with pytest.raises(PodError, match="it begins with https://") as caught:
         app(["pod", *GOOD], standalone_mode=False)
+    assert "hf_secret" not in str(caught.value)
 
 
 def test_no_start_command_is_broken_by_its_source():

@@ -169,9 +169,19 @@ def test_a_pod_is_followed_until_it_is_gone(api, runpod):
     assert methods(api) == ["GET"] * 4
 
 
+def test_a_pod_that_is_not_yet_known_is_not_gone(api, runpod):
+    api.add("pod9")
+    api.fault("GET", status=404, times=2)
+    api.fault("GET", body={"desiredStatus": "RUNNING"})
+    api.fault("GET", status=404)
+    follow(runpod, "pod9", limit_s=60, every_s=0.01)
+    assert methods(api) == ["GET"] * 4
+
+
 @pytest.mark.parametrize(
     ("status", "fault", "message"),
     [
+        ("RUNNING", {"status": 404, "times": 999}, "found no pod pod9 in 0 minutes"),
         ("EXITED", {}, "was stopped before it ended itself"),
         ("RUNNING", {}, r"is there still after 0 minutes: it needs longer, or it failed"),
         ("RUNNING", {"status": 401}, "cannot be followed: RunPod refuses the key"),

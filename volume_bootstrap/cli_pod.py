@@ -1,5 +1,6 @@
 """``python -m volume_bootstrap pod``: a pod that fills a volume with nothing typed into it."""
 
+import logging
 import os
 import re
 import sys
@@ -21,9 +22,17 @@ from volume_bootstrap.cli_options import (
 from volume_bootstrap.errors import PodError
 from volume_bootstrap.hangup import outliving_the_terminal
 from volume_bootstrap.pod_creation import PodPlan
-from volume_bootstrap.pod_settings import SAFE_BASE, PodSettings
-from volume_bootstrap.runpod_api import REST, RunPod, is_key
+from volume_bootstrap.pod_settings import SAFE_BASE, UNREPEATED, PodSettings
+from volume_bootstrap.runpod_api import REST, RunPod, costs, is_key, uncertain
 from volume_bootstrap.smoke import check_image
+
+logger = logging.getLogger(__name__)
+
+SET = {
+    "SPEECH_VOLUME", "SPEECH_PROJECTS", "SPEECH_VARIANT", "SPEECH_MIRROR", "RUNPOD_POD_ID",
+    "RUNPOD_VOLUME_ID",
+}  # fmt: skip
+"""Variables of the pod that `create`, or RunPod, sets: given as well, one of the two would win."""
 
 app = typer.Typer(help="Fill the volume of a pod by itself; or create such a pod.")
 
@@ -54,6 +63,8 @@ def run(
         return
     with outliving_the_terminal():
         settings = PodSettings.from_environment(os.environ, terminate=terminate)
+        # The settings have it: no program that is started from here on sees it.
+        os.environ.pop("RUNPOD_API_KEY", None)
         volume = begin(str(settings.volume), verbose=verbose, quiet=quiet)
         check_image()
         projects = read_projects(list(settings.projects), settings.variant)
@@ -105,7 +116,13 @@ def create(
     names = [each.name for each in read_projects(project, variant)]
     for option, address in (("--source", source), ("--mirror", mirror)):
         if address is not None and not re.fullmatch(r"https?://\S+", address):
-            raise PodError(f"{option} {address!r} is no address; it begins with https://.")
+            # Not repeated: it may hold a password.
+            raise PodError(f"{option} is no address; it begins with https://, without spaces.")
+    if not re.fullmatch("[A-Za-z0-9_-]+", volume_id):
+        raise PodError(
+            f"--volume-id {volume_id!r} is no id: letters, digits, _ and - alone. RunPod's console "
+            "shows it under Storage."
+        )
     asked = {"SPEECH_PROJECTS": ",".join(names), "SPEECH_VARIANT": variant, "SPEECH_MIRROR": mirror}
     plan = PodPlan(
         volume_id=volume_id,
@@ -121,8 +138,14 @@ def create(
     if bool(plan.gpus) == bool(plan.cpus):
         raise PodError("Name machines of one sort: --gpu, as for the variant cuda, or --cpu.")
     api = _api()
-    pod_id = api.create(plan.request())
-    # At once: whoever stops this from here on knows what costs money.
+    request = plan.request()
+    try:
+        pod_id = api.create(request)
+        # Where nobody hears of a pod, nobody ends it: at once, first where --quiet leaves it and
+        # a stdout that fails does not matter.
+        logger.warning("pod %s is created. %s", pod_id, costs(pod_id))
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
+        raise PodError(f"Interrupted. {uncertain(request['name'])}") from None
     if as_json:
         console.print_json({"pod": pod_id, "volume": volume_id, "projects": names})
     else:
@@ -148,6 +171,11 @@ def _variables(given: list[str]) -> dict[str, str]:
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             # Not repeated: it may be a secret.
             raise PodError("--env: write NAME=VALUE, the name in letters, digits and underscores.")
+        if name in SET:
+            raise PodError(
+                f"--env {name}: this command or RunPod sets it; use --project, --variant, "
+                "--mirror or --volume-id."
+            )
         variables[name] = value
     return variables
 
@@ -159,6 +187,6 @@ def _api() -> RunPod:
             "RUNPOD_API_KEY is not set, or holds characters that no key has; make a key "
             "that may write pods in RunPod's console, under Settings, API Keys."
         )
-    if base and not re.match(SAFE_BASE, base):
-        raise PodError(f"RUNPOD_REST_URL={base!r} is not allowed: it begins with https://.")
+    if base and not re.fullmatch(SAFE_BASE, base):
+        raise PodError(f"RUNPOD_REST_URL is not allowed: {UNREPEATED['RUNPOD_REST_URL']}.")
     return RunPod(key, base or REST)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from volume_bootstrap.errors import ApiError, PodError
-from volume_bootstrap.runpod_api import CONSOLE, RunPod
+from volume_bootstrap.runpod_api import CONSOLE, RunPod, costs
 
 logger = logging.getLogger(__name__)
 
@@ -92,33 +92,46 @@ def start_command(source: str) -> str:
 def follow(api: RunPod, pod_id: str, limit_s: float, every_s: float = FOLLOW_S) -> None:
     """Wait until the pod is gone, as it is when the volume is ready.
 
+    A pod that is not found before it was seen once is not gone: RunPod may not know it yet.
+
     Raises
     ------
     PodError
         It was stopped, goes on for longer than `limit_s`, or can no longer be looked at.
     """
-    costs = f"It costs money until it is ended: {CONSOLE}, or runpodctl remove pod {pod_id}"
     deadline = time.monotonic() + limit_s
-    told: str | None = ""
+    told: str | None = None
     try:
         while time.monotonic() < deadline:
             time.sleep(min(every_s, max(deadline - time.monotonic(), 0)))
             status = api.status(pod_id)
-            if status != told:
-                logger.info("pod %s: %s", pod_id, status or "gone")
-            told = status
-            if status in {None, "TERMINATED"}:
+            if status == "TERMINATED" or (status is None and told is not None):
+                logger.info(
+                    "pod %s: gone; .metadata/pod-report.txt on the volume says whether it was "
+                    "ready", pod_id,
+                )  # fmt: skip
                 return
+            if status != told:
+                logger.info("pod %s: %s", pod_id, status)
+            told = status
             if status == "EXITED":
                 raise PodError(
                     f"Pod {pod_id} was stopped before it ended itself; .metadata/pod-report.txt on "
-                    f"the volume says how far it came. {costs}"
+                    f"the volume says how far it came. {costs(pod_id)}"
                 )
     except ApiError as error:
-        raise PodError(f"Pod {pod_id} cannot be followed: {error}\n{costs}") from error
-    except KeyboardInterrupt:
-        raise PodError(f"Pod {pod_id} is not followed any more, and goes on.\n{costs}") from None
+        raise PodError(f"Pod {pod_id} cannot be followed: {error}\n{costs(pod_id)}") from error
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
+        raise PodError(
+            f"Pod {pod_id} is not followed any more, and goes on.\n{costs(pod_id)}"
+        ) from None
+    if told is None:
+        raise PodError(
+            f"RunPod found no pod {pod_id} in {limit_s / 60:.0f} minutes, although it gave that "
+            f"id; look whether it is there.\n{costs(pod_id)}"
+        )
     raise PodError(
         f"Pod {pod_id} is there still after {limit_s / 60:.0f} minutes: it needs longer, or it "
-        f"failed; its log at {CONSOLE} and .metadata/pod-report.txt on the volume say.\n{costs}"
+        f"failed; its log at {CONSOLE} and .metadata/pod-report.txt on the volume say."
+        f"\n{costs(pod_id)}"
     )

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +10,7 @@ from volume_bootstrap import __version__
 from volume_bootstrap.console import size
 from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.files import write_text
+from volume_bootstrap.generations import now
 from volume_bootstrap.layout import Generation, ModelRecord, Volume
 
 NAME = "pod-report"
@@ -21,11 +21,6 @@ OUTCOMES = {
     "failed": "This run failed: do not count on the volume before another one was ready.",
     "ready": "The volume is ready.",
 }
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,18 @@ from pydantic import (
 from volume_bootstrap.errors import PodError, ProjectError
 from volume_bootstrap.layout import MOUNTS, running_python
 from volume_bootstrap.project import known_projects, read_project
-from volume_bootstrap.runner import CREDENTIALS
 from volume_bootstrap.runpod_api import REST, is_key
 
-SAFE_BASE = r"^(https://|http://(127\.0\.0\.1|localhost)(:\d+)?(/|$))"
-"""The key goes there: to nobody in clear text, but to a test on this machine."""
+SAFE_BASE = r"^(https://[^@?#\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^@?#\s]*)?)$"
+"""The key goes there: to nobody in clear text, but to a test on this machine. Messages repeat it,
+so it holds no user and no query."""
+
+UNREPEATED = {
+    "RUNPOD_API_KEY": "",
+    "RUNPOD_REST_URL": "it begins with https://, for the key goes there, and has no user, no query",
+    "SPEECH_MIRROR": "it begins with https:// or http://, and has no spaces",
+}
+"""Variables that may hold a secret, and what is said of them where they are wrong."""
 
 
 def _names(text: object) -> object:
@@ -70,7 +77,7 @@ class PodSettings(BaseModel):
 
         Parameters
         ----------
-        terminate : whether the pod is to be ended, which needs its id and a key.
+        terminate : whether the pod is to be ended: needs its id, a key, and a network volume.
 
         Raises
         ------
@@ -120,18 +127,24 @@ def _project_mistakes(values: Mapping[str, str]) -> list[str]:
 def _termination_mistakes(values: Mapping[str, str], cache: str | None) -> list[str]:
     """What is missing for the pod to be ended, with nothing lost."""
     mistakes = [
-        f"{name} is not set, which --terminate needs. RunPod sets it in its pods; elsewhere leave "
-        "--terminate out."
-        for name in ("RUNPOD_POD_ID", "RUNPOD_API_KEY")
+        f"{name} is not set, which --terminate needs. RunPod sets it in its pods{where}; elsewhere "
+        "leave --terminate out."
+        for name, where in (
+            ("RUNPOD_POD_ID", ""),
+            ("RUNPOD_API_KEY", ""),
+            ("RUNPOD_VOLUME_ID", " that have a network volume"),
+        )
         if name not in values
     ]
     volume = Path(values.get("SPEECH_VOLUME", "/"))
-    if "RUNPOD_VOLUME_ID" not in values and not volume.is_mount():
+    # A pod that has a network volume may yet be told to fill another folder.
+    if volume.is_dir() and volume.stat().st_dev == Path("/").stat().st_dev:
         mistakes.append(
-            f"{volume} is on the pod's own disk and would go with it: attach a network volume, for "
-            "which RunPod sets RUNPOD_VOLUME_ID, or leave --terminate out."
+            f"{volume} is on the pod's own disk and would go with it: attach a network volume and "
+            "set SPEECH_VOLUME to where it is mounted, or leave --terminate out."
         )
-    if cache and not Path(cache).absolute().is_relative_to(volume.absolute()):
+    # Resolved: neither ".." nor a link leads elsewhere.
+    if cache and not Path(cache).resolve().is_relative_to(volume.resolve()):
         mistakes.append(
             f"MODELSCOPE_CACHE={cache!r} is not on the volume {volume}, and the models would go "
             "with the pod: unset it, or leave --terminate out."
@@ -146,7 +159,6 @@ def _mistake(name: str, reason: str, values: Mapping[str, str]) -> str:
     if name == "SPEECH_PROJECTS":
         known = ", ".join(known_projects())
         return f"{name} names no project; give one or more of these, separated by commas: {known}."
-    if name == "RUNPOD_REST_URL":
-        reason = "it begins with https://, for the key goes there"
-    shown = "" if name == "RUNPOD_API_KEY" else f"={CREDENTIALS.sub('', values[name])!r}"
-    return f"{name}{shown} is not allowed: {reason}."
+    if name in UNREPEATED:
+        return f"{name} is not allowed: {UNREPEATED[name] or reason}."
+    return f"{name}={values[name]!r} is not allowed: {reason}."

@@ -33,6 +33,19 @@ def is_key(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
+def uncertain(name: str) -> str:
+    """Say what to do where a pod may have been created, or not."""
+    return (
+        f"Whether there is a pod {name} now is not known: look at {CONSOLE} before you run this "
+        "again, and end it if it is there."
+    )
+
+
+def costs(pod_id: str) -> str:
+    """Say what a pod that is left costs, and how to end it."""
+    return f"It costs money until it is ended: {CONSOLE}, or runpodctl remove pod {pod_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class RunPod:
     """The API, for one key.
@@ -55,11 +68,7 @@ class RunPod:
         ApiError
             There is none; or it is not known whether there is one, which the message says.
         """
-        name = pod["name"]
-        unknown = (
-            f"Whether there is a pod {name} now is not known: look at {CONSOLE} before you run "
-            "this again, and end it if it is there."
-        )
+        unknown = uncertain(pod["name"])
         pauses = list(self.pauses_s)
         while True:
             try:

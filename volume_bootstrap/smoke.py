@@ -17,6 +17,9 @@ from volume_bootstrap.runner import run
 
 IMAGE = ROOT / "requirements.txt"
 """What the worker's image holds beside the volume."""
+JOB_LIMIT_S = 30 * 60.0
+"""For the one job: a sample of minutes, with models that are read from a slow volume for the first
+time. Of a worker that hangs nobody would hear, and the pod would go on costing money."""
 TOLD_CHARACTERS = 200
 """Of a transcript, for the report."""
 
@@ -59,7 +62,8 @@ def try_job(volume: Volume, project: Project) -> Tried:
     Raises
     ------
     PodError
-        The worker does not start on this volume, or found nothing in the recording.
+        The worker does not start on this volume, does not end within `JOB_LIMIT_S`, or found
+        nothing in the recording.
     """
     task = "transcript" if "asr" in project.settings.defaults else "diarization"
     sample = Path(project.settings.samples[0])
@@ -74,8 +78,8 @@ def try_job(volume: Volume, project: Project) -> Tried:
                     "PYTHONPATH": str(ROOT),
                     "SPEECH_VOLUME": str(volume.root),
                     "SPEECH_PROJECT": project.name,
-                    "RUNPOD_API_KEY": None,
                 },
+                timeout_s=JOB_LIMIT_S,
             )
         except ToolError as error:
             raise PodError(f"Project {project.name} serves no job: {error}") from error
