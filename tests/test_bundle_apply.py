@@ -182,8 +182,10 @@ def test_a_kill_leaves_what_served_and_a_second_run_finishes(first, second, bare
     assert process.returncode == -signal.SIGKILL
     if stage != "extract-models":
         assert greeting(volume) == "1.0"
-    kept = {p.name: p.stat().st_mtime_ns for p in extraction_folder(volume).glob("*.whl")}
-    assert len(kept) == (2 if stage == "install" else len(kept))
+    kept = {path.name for path in extraction_folder(volume).glob("*.whl")}
+    wheels = {"greeting-2.0-py3-none-any.whl", "partner-1.0-py3-none-any.whl"}
+    # All that is installed was unpacked before; of other stages the kill may come late.
+    assert kept == wheels if stage == "install" else kept <= wheels
     run(bare, second, volume)
     assert greeting(volume) == "2.0"
     assert whole(volume)
@@ -255,6 +257,24 @@ def test_a_file_in_the_place_of_the_volume_is_refused(first, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match="is no folder; name the folder that is the volume"):
         applied(first, Volume(tmp_path / "file" / "volume"))
+
+
+def test_a_model_that_is_damaged_meanwhile_is_not_fetched(made, tmp_path):
+    """The check of the imports runs the packages' own code: this one damages what was placed."""
+    volume = Volume(tmp_path / "volume")
+    code = (
+        "import pathlib\n"
+        f"for path in pathlib.Path({str(volume.models)!r}).rglob('am.mvn'):\n"
+        "    path.write_bytes(b'damaged')\n"
+    )
+    make_wheel(made.checkout.wheels, "vandal", "1.0", code=code)
+    made.ask("vandal==1.0", imports=("vandal",))
+    made.set_up()
+    made.bundle(tmp_path / "vandal.tar")
+    with pytest.raises(BundleError, match=r"\(vad: .* is damaged\); the volume serves what"):
+        applied(tmp_path / "vandal.tar", volume)
+    assert not volume.pointer("tiny").exists()
+    assert not volume.manifest("tiny").exists()
 
 
 def test_an_import_that_fails_leaves_what_served(made, first, second, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from tests.bundles import Tiny, applied, tiny
 from tests.index_server import serve
 from tests.wheels import make_wheel, snapshot
+from volume_bootstrap import files
 from volume_bootstrap.bundle import opened
 from volume_bootstrap.errors import BundleError, DependencyError, ModelError, ProjectError
 from volume_bootstrap.layout import Volume, manifest_of
@@ -159,6 +160,16 @@ def test_a_file_that_is_damaged_in_secret_is_found_as_it_is_packed(made, tmp_pat
     with pytest.raises(BundleError, match=r"am\.mvn is damaged: it has \d+ bytes and SHA-256"):
         made.bundle(tmp_path / "tiny.tar")
     assert not (tmp_path / "tiny.tar").exists()
+
+
+def test_two_at_once_do_not_write_the_same_bundle(made, tmp_path):
+    made.set_up()
+    path = tmp_path / "tiny.tar"
+    with files.held(tmp_path / "tiny.tar.parts"), pytest.raises(BundleError) as caught:
+        made.bundle(path)
+    assert f"Another run makes {path}. Run this again" in str(caught.value)
+    made.bundle(path)
+    assert not list(tmp_path.glob("tiny.tar.*"))
 
 
 def test_a_folder_is_no_place_for_a_bundle(made, tmp_path):
