@@ -240,6 +240,39 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(first, bare
     assert "nothing was written" in log
 
 
+HOLDS = """
+import sys
+from pathlib import Path
+from volume_bootstrap.layout import Volume
+from volume_bootstrap.lock import writing
+with writing(Volume(Path(sys.argv[1]))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_disk_that_others_fill_meanwhile_is_told(first, bare, tmp_path):
+    """It had room when that was looked at; then the run waited for another writer."""
+    volume = Volume(tmp_path / "volume")
+    with namespaces.small_disk(tmp_path, 64) as prefix:
+        holds = [*prefix, sys.executable, "-c", HOLDS, str(volume.root)]
+        with subprocess.Popen(
+            holds, cwd=bare.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as holder:
+            assert holder.stdout.readline() == "held\n"
+            with start(bare, first, volume, *prefix) as process:
+                for line in process.stderr:
+                    if "waiting for" in line:
+                        break
+                fill = [*prefix, "dd", "if=/dev/zero", f"of={tmp_path / 'filler'}", "bs=64k"]
+                subprocess.run(fill, capture_output=True, check=False)
+                holder.communicate()
+                _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: There is no room left" in log
+    assert "Traceback" not in log
+
+
 def test_a_volume_that_is_read_only_is_told(first, bare, tmp_path):
     volume = Volume(tmp_path / "volume")
     volume.root.mkdir()

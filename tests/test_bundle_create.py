@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from tests.index_server import serve
 from tests.wheels import make_wheel, snapshot
 from volume_bootstrap import files
 from volume_bootstrap.bundle import opened
+from volume_bootstrap.bundle_create import create
+from volume_bootstrap.bundle_wheels import Target
 from volume_bootstrap.errors import BundleError, DependencyError, ModelError, ProjectError
-from volume_bootstrap.layout import Volume, manifest_of
+from volume_bootstrap.layout import Volume, manifest_of, running_python
 
 BACKEND = """
 import zipfile
@@ -120,6 +123,17 @@ def test_a_source_archive_becomes_a_wheel(made, tmp_path):
     volume = Volume(tmp_path / "volume")
     applied(tmp_path / "built.tar", volume)
     assert (volume.pointer("tiny") / "sourced").is_dir()
+
+
+def test_the_password_of_a_mirror_is_not_told_when_a_wheel_is_built(made, tmp_path, caplog):
+    source_archive(made, "py3-none-any")
+    made.ask("sourced==1.0", imports=("sourced",))
+    made.set_up()
+    target = Target(running_python(), None, "http://user:very-secret@127.0.0.1:9/simple")
+    with caplog.at_level(logging.DEBUG, "volume_bootstrap"):
+        create(made.volume, made.project, target, tmp_path / "built.tar")
+    assert " pip wheel " in caplog.text
+    assert "very-secret" not in caplog.text
 
 
 def test_what_is_built_for_this_machine_alone_is_refused(made, tmp_path):
