@@ -169,6 +169,60 @@ LIES = {
 }
 
 
+def with_path(path: str) -> Any:
+    """A model whose first file has this path, in its description, too."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        for model in (manifest["models"][0], manifest["records"][0]):
+            model["files"][0]["path"] = path
+
+    return change
+
+
+def with_lock(old: str, new: str) -> Any:
+    def change(manifest: dict[str, Any]) -> None:
+        assert old in manifest["lock"]
+        manifest["lock"] = manifest["lock"].replace(old, new, 1)
+
+    return change
+
+
+def twice(key: str) -> Any:
+    return lambda m: m[key].append(m[key][0])
+
+
+UNWRITABLE = {
+    "zero byte": ("is no plain path", with_path("a\0b")),
+    "lone surrogate": ("is no plain path", with_path("a\ud800")),
+    "the folder itself": ("no plain path", with_path(".")),
+    "detour": ("is no plain path", with_path("a/./b")),
+    "a file that is a folder": ("contradict each other", with_path("config.yaml/x")),
+    "long part": ("more than 255 bytes", with_path("a/" + "ü" * 128)),
+    "own record": ("keeps itself", with_path(".record.json")),
+    "modelscope's": ("keeps itself", with_path(".msc")),
+    "draft": ("keeps itself", with_path(".incomplete/x")),
+    "long sample": ("at most 247", lambda m: m["samples"][0].update(name="a" * 250)),
+    "long project": ("at most 247", lambda m: m.update(project="a" * 250)),
+    "long wheel": (
+        "at most 247",
+        lambda m: m["wheels"][0].update(name=f"greeting-{'1' * 250}-py3-none-any.whl"),
+    ),
+    "wheel twice": ("py3-none-any.whl is there twice", twice("wheels")),
+    "sample twice": ("sample.wav is there twice", twice("samples")),
+    "folder": (
+        "holds a lock that is none",
+        with_lock('name = "greeting"', 'name = "greeting"\ndirectory = { path = "/etc" }'),
+    ),
+    "number": ("holds a lock that is none", with_lock('name = "greeting"', "name = 7")),
+}
+
+
+@pytest.mark.parametrize("kind", UNWRITABLE)
+def test_what_could_not_be_written_is_refused_before(path, tmp_path, kind):
+    says, change = UNWRITABLE[kind]
+    assert says in refused(changed(path, tmp_path / "bad", change), tmp_path)
+
+
 @pytest.mark.parametrize("says", LIES)
 def test_a_manifest_that_does_not_hold_here_is_refused(path, tmp_path, says):
     assert says in refused(changed(path, tmp_path / "bad", LIES[says]), tmp_path)

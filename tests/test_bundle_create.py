@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -15,9 +16,12 @@ import pytest
 from tests.bundles import Tiny, applied, tiny
 from tests.index_server import serve
 from tests.wheels import make_wheel, snapshot
+from volume_bootstrap import files
 from volume_bootstrap.bundle import opened
+from volume_bootstrap.bundle_create import create
+from volume_bootstrap.bundle_wheels import Target
 from volume_bootstrap.errors import BundleError, DependencyError, ModelError, ProjectError
-from volume_bootstrap.layout import Volume, manifest_of
+from volume_bootstrap.layout import Volume, manifest_of, running_python
 
 BACKEND = """
 import zipfile
@@ -121,6 +125,17 @@ def test_a_source_archive_becomes_a_wheel(made, tmp_path):
     assert (volume.pointer("tiny") / "sourced").is_dir()
 
 
+def test_the_password_of_a_mirror_is_not_told_when_a_wheel_is_built(made, tmp_path, caplog):
+    source_archive(made, "py3-none-any")
+    made.ask("sourced==1.0", imports=("sourced",))
+    made.set_up()
+    target = Target(running_python(), None, "http://user:very-secret@127.0.0.1:9/simple")
+    with caplog.at_level(logging.DEBUG, "volume_bootstrap"):
+        create(made.volume, made.project, target, tmp_path / "built.tar")
+    assert " pip wheel " in caplog.text
+    assert "very-secret" not in caplog.text
+
+
 def test_what_is_built_for_this_machine_alone_is_refused(made, tmp_path):
     source_archive(made, "cp311-cp311-linux_x86_64")
     made.ask("sourced==1.0", imports=("sourced",))
@@ -159,6 +174,16 @@ def test_a_file_that_is_damaged_in_secret_is_found_as_it_is_packed(made, tmp_pat
     with pytest.raises(BundleError, match=r"am\.mvn is damaged: it has \d+ bytes and SHA-256"):
         made.bundle(tmp_path / "tiny.tar")
     assert not (tmp_path / "tiny.tar").exists()
+
+
+def test_two_at_once_do_not_write_the_same_bundle(made, tmp_path):
+    made.set_up()
+    path = tmp_path / "tiny.tar"
+    with files.held(tmp_path / "tiny.tar.parts"), pytest.raises(BundleError) as caught:
+        made.bundle(path)
+    assert f"Another run makes {path}. Run this again" in str(caught.value)
+    made.bundle(path)
+    assert not list(tmp_path.glob("tiny.tar.*"))
 
 
 def test_a_folder_is_no_place_for_a_bundle(made, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from tests import s3_server
 from tests.copied_models import CONTENTS, PART_BYTES, WEIGHTS, entry, project, take
 from tests.wheels import snapshot
-from volume_bootstrap import object_store
+from volume_bootstrap import files, object_store
 from volume_bootstrap.errors import ModelError, StoreError
 from volume_bootstrap.layout import ModelRecord, Volume, manifest_of
 from volume_bootstrap.model_export import to_bucket, to_folder
@@ -115,6 +115,13 @@ def test_what_a_killed_run_left_is_gone_on_with(volume, record, tmp_path):
     assert not (folder / "of an older version").exists()
 
 
+def test_two_at_once_do_not_write_the_same_folder(volume, record, tmp_path):
+    with files.held(tmp_path / "out" / ".one.partial"), pytest.raises(ModelError) as caught:
+        to_folder(volume, record, tmp_path / "out")
+    assert f"Another export writes {tmp_path / 'out' / 'one'}. Run this again" in str(caught.value)
+    assert to_folder(volume, record, tmp_path / "out")
+
+
 def test_a_folder_of_the_volume_itself_is_refused(volume, record):
     with pytest.raises(ModelError, match="which the provisioner keeps itself"):
         to_folder(volume, record, volume.models / "out")
@@ -147,6 +154,15 @@ def test_a_bucket_gives_what_a_source_of_models_yaml_asks_for(volume, record, pl
     assert found["model.pt"] == hashlib.sha256(WEIGHTS).hexdigest()
     sums = (tmp_path / "in" / "SHA256SUMS").read_text()
     assert re.findall(r"^(\S+)  empty$", sums, re.MULTILINE) == [hashlib.sha256(b"").hexdigest()]
+
+
+def test_a_bucket_that_lost_a_file_gets_it_again(volume, record, place):
+    to_bucket(volume, [record], place, part_bytes=PART_BYTES)
+    client = s3_server.client_of(place.endpoint_url)
+    key = f"{place.url.removeprefix('s3://bucket/')}/one/config.yaml"
+    client.delete_object(Bucket="bucket", Key=key)
+    assert to_bucket(volume, [record], place, part_bytes=PART_BYTES) == [True]
+    assert client.get_object(Bucket="bucket", Key=key)["Body"].read() == CONTENTS["config.yaml"]
 
 
 def test_a_bucket_that_has_another_version_keeps_it(volume, record, place, tmp_path):

@@ -217,6 +217,16 @@ def test_an_export_comes_back_without_files_in_models_yaml(empty, copied, tmp_pa
         bring(empty, tmp_path / "out" / "one", whole)
 
 
+@pytest.mark.parametrize("change", [{"id": "org/other"}, {"revision": "v2"}])
+def test_an_export_of_another_model_is_refused(empty, copied, tmp_path, change):
+    record, _ = bring(empty, copied)
+    model_export.to_folder(empty, record, tmp_path / "out")
+    other = entry(**change)
+    with pytest.raises(ModelError, match=r"holds org/one, as its \.record\.json tells"):
+        bring(empty, tmp_path / "out" / "one", other)
+    assert manifest_of(empty, "tiny").models == (record,)
+
+
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
     """The demo's VAD as `models export` leaves it."""

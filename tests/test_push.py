@@ -184,6 +184,76 @@ def test_another_writer_is_not_disturbed(volume, bucket, proxy, client):
     assert keys(client, bucket) == [LOCK]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_two_pushes_at_once_lose_no_model(volume, bucket, moto, proxy, client, tmp_path, first):
+    """The other one comes when the manifest was read and is not yet replaced."""
+    if not first:
+        push(volume, bucket, proxy)
+        take(volume, tmp_path / "newer", {**CONTENTS, "config.yaml": b"a: 2"})
+    other = Volume(tmp_path / "other")
+    take(other, tmp_path / "two", {"model.pt": b"two"}, alias="two")
+    came = []
+
+    def between(handler) -> None:
+        if handler.path.endswith(MANIFEST) and not came:
+            came.append(push_all(other, f"s3://{bucket}", moto))
+        handler.forward(handler.received)
+
+    proxy.fault(between, "PUT", times=99)
+    with pytest.raises(StoreError, match=r"another push replaced s3://.*; run this again"):
+        push(volume, bucket, proxy)
+    assert len(came) == 1
+    assert served(client, bucket, tmp_path / "pod")["two"] == b"two"
+    proxy.reset()
+    push(volume, bucket, proxy)
+    assert served(client, bucket, tmp_path / "pod2") == {"one": WEIGHTS, "two": b"two"}
+
+
+def test_where_conditions_are_ignored_the_manifest_is_read_back(
+    volume, bucket, moto, proxy, client, tmp_path
+):
+    """The other one, which had read the same, replaces what this one wrote."""
+    other = Volume(tmp_path / "other")
+    take(other, tmp_path / "two", {"model.pt": b"two"}, alias="two")
+    push_all(other, f"s3://{bucket}", moto)
+    theirs = client.get_object(Bucket=bucket, Key=MANIFEST)["Body"].read()
+
+    def overwritten(handler) -> None:
+        handler.forward(handler.received)
+        if handler.path.endswith(MANIFEST):
+            client.put_object(Bucket=bucket, Key=MANIFEST, Body=theirs)
+
+    proxy.fault(overwritten, "PUT", times=99)
+    with pytest.raises(StoreError, match="another push replaced"):
+        push(volume, bucket, proxy)
+    proxy.reset()
+    push(volume, bucket, proxy)
+    assert set(served(client, bucket, tmp_path / "pod")) == {"one", "two"}
+
+
+@pytest.mark.parametrize("status", [412, 501])
+def test_an_endpoint_without_conditions_will_do(volume, bucket, proxy, client, tmp_path, status):
+    def unknown(handler) -> None:
+        conditions = {"if-match", "if-none-match"} & {name.lower() for name in handler.headers}
+        fault = refusal(status, "NotImplemented") if conditions else None
+        fault(handler) if fault else handler.forward(handler.received)
+
+    for contents in (CONTENTS, {**CONTENTS, "config.yaml": b"a: 2"}):
+        take(volume, tmp_path / "copied", contents)
+        proxy.fault(unknown, "PUT", times=99)
+        assert push(volume, bucket, proxy).switched
+    assert served(client, bucket, tmp_path / "pod") == {"one": WEIGHTS}
+
+
+def test_a_switch_without_an_answer_is_known_again(volume, bucket, proxy, client, tmp_path):
+    def lost(handler) -> None:
+        (unanswered if handler.path.endswith(MANIFEST) else slowly)(handler)
+
+    proxy.fault(lost, "PUT", times=7 + 1)
+    assert push(volume, bucket, proxy).switched
+    assert served(client, bucket, tmp_path / "pod") == {"one": WEIGHTS}
+
+
 def test_a_writer_that_died_is_in_nobodys_way(volume, bucket, proxy, client, tmp_path):
     client.put_object(Bucket=bucket, Key=LOCK, Body=b"{}")
     old = answer(200, Last_Modified="Mon, 02 Jan 2023 10:00:00 GMT", Content_Length="2", ETag='"x"')

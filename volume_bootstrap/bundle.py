@@ -85,7 +85,8 @@ class Bundle:
     def extract(self, content: Content, target: Path) -> None:
         """Copy a content to a file, which gets its name when it is whole.
 
-        A file of that name is kept if it is the same, else replaced.
+        A file of that name is kept if it is the same, else replaced. It is not flushed: whoever
+        lets it serve does that, for many files at once.
 
         Raises
         ------

@@ -4,7 +4,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from volume_bootstrap import bundle_preflight, files, generations, versions
+from volume_bootstrap import bundle_preflight, files, generations, models, versions
 from volume_bootstrap.building import build
 from volume_bootstrap.bundle import Bundle, extraction_folder
 from volume_bootstrap.bundle_manifest import BundledSample, Content
@@ -16,7 +16,7 @@ from volume_bootstrap.layout import Generation, ModelFile, ModelRecord, Volume
 from volume_bootstrap.lock import writing
 from volume_bootstrap.project_files import ModelEntry
 from volume_bootstrap.resolution import Resolution
-from volume_bootstrap.setup import Outcome, set_up
+from volume_bootstrap.setup import Outcome, recorded_models, set_up
 from volume_bootstrap.stages import stage
 from volume_bootstrap.uv_tool import Wheels, offline_uv
 
@@ -38,7 +38,8 @@ def apply(volume: Volume, bundle: Bundle, *, force: bool = False) -> Outcome:
     BundleError
         Something stands against it; the message has all of it. Nothing was written.
     ProvisionError
-        Packages do not install or import; the volume serves what it served before.
+        Packages do not install or import, a model was damaged meanwhile, or the volume is full; it
+        serves what it served before.
     """
     stage("preflight")
     logger.info("%s: looking at everything before anything is written", bundle.path.name)
@@ -47,13 +48,14 @@ def apply(volume: Volume, bundle: Bundle, *, force: bool = False) -> Outcome:
         raise BundleError(
             f"{bundle.path} cannot be applied to {volume.root}; nothing was written:{reasons}"
         )
-    with writing(volume):
+    with writing(volume), models.telling_no_room(volume):
         # Another may have written while this one waited.
         work = bundle_preflight.work_of(volume, bundle, force=force)
         for entry, record in work.missing:
             _place(volume, bundle, entry, record)
         copied = [_copy_sample(volume, bundle, sample) for sample in bundle.manifest.samples]
         generation = work.generation or _build(volume, bundle, work, force=force)
+        _refuse_to_fetch(volume, bundle)
         outcome = set_up(volume, _plan(bundle, generation, None), force=False)
         files.remove(extraction_folder(volume))
     return replace(outcome, changed=outcome.changed or bool(work.missing) or any(copied))
@@ -77,13 +79,31 @@ def _place(volume: Volume, bundle: Bundle, entry: ModelEntry, record: ModelRecor
     versions.place(volume, folder, placed)
 
 
+def _refuse_to_fetch(volume: Volume, bundle: Bundle) -> None:
+    """Refuse to go on where `set_up` would ask the network for a model.
+
+    Raises
+    ------
+    BundleError
+        A model is not whole, though it was placed.
+    """
+    plans = models.plan(volume, bundle.manifest.models, recorded_models(volume))
+    if reasons := [f"{p.entry.alias}: {p.reason}" for p in plans if p.action != "keep"]:
+        raise BundleError(
+            f"{volume.root} does not hold the models of {bundle.path} after they were unpacked "
+            f"({'; '.join(reasons)}); the volume serves what it served. Run the same again; if it "
+            "stays so, create the bundle again."
+        )
+
+
 def _copy_sample(volume: Volume, bundle: Bundle, sample: BundledSample) -> bool:
     """Unpack a sample, unless it is there; whether it was not."""
     path = volume.root / "samples" / sample.name
     if path.is_file() and files.sha256_of(path) == sample.sha256:
         return False
-    bundle.extract(sample, path)
-    files.flush(path.parent)
+    draft = extraction_folder(volume) / sample.name
+    bundle.extract(sample, draft)
+    files.move_file(draft, path)
     return True
 
 

@@ -1,6 +1,5 @@
 """A bundle made of a project on a volume: its models as they are, its packages from the index."""
 
-import hashlib
 import logging
 import shutil
 from dataclasses import replace
@@ -15,7 +14,6 @@ from volume_bootstrap.errors import BundleError, DependencyError, ModelError
 from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
 from volume_bootstrap.model_plans import look
 from volume_bootstrap.project import ROOT, Project
-from volume_bootstrap.sources.wanted import BLOCK_BYTES
 from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
@@ -29,7 +27,7 @@ def create(volume: Volume, project: Project, target: Target, path: Path) -> Bund
     Raises
     ------
     BundleError
-        It cannot be made for that target, or a file of a model is damaged.
+        It cannot be made for that target, a file of a model is damaged, or another run makes it.
     DependencyError
         The project's packages are not on the volume as they are to be, or do not resolve for the
         target.
@@ -48,29 +46,32 @@ def create(volume: Volume, project: Project, target: Target, path: Path) -> Bund
     records = _records(volume, project)
     resolved, uv = bundle_wheels.resolve(volume, project, generation, target)
     parts = path.with_name(f"{path.name}.parts")
-    wheels = bundle_wheels.gather(resolved, uv, target, parts)
-    samples = [ROOT / sample for sample in project.settings.samples]
-    manifest = BundleManifest(
-        project=project.name,
-        settings=project.settings.model_copy(update={"samples": []}),
-        dependencies=project.dependencies,
-        models=list(project.models),
-        variant=generation.variant,
-        python=target.python,
-        platform=target.platform_name,
-        lock=resolution.record(resolved),
-        image=resolution.versions_of(resolved.image),
-        wheels=[wheel for wheel, _ in wheels],
-        records=[_placeless(record) for record in records],
-        samples=[_sample(sample) for sample in samples],
-    )
-    sources = {wheel.sha256: place for wheel, place in wheels}
-    for record in records:
-        folder = volume.models / record.folder
-        sources |= {file.sha256: folder / file.path for file in record.files}
-    sources |= {files.sha256_of(sample): sample for sample in samples}
-    _write(manifest, sources, path)
-    files.remove(parts)
+    with files.held(parts) as is_ours:
+        if not is_ours:
+            raise BundleError(f"Another run makes {path}. Run this again when it has ended.")
+        wheels = bundle_wheels.gather(resolved, uv, target, parts)
+        samples = [ROOT / sample for sample in project.settings.samples]
+        manifest = BundleManifest(
+            project=project.name,
+            settings=project.settings.model_copy(update={"samples": []}),
+            dependencies=project.dependencies,
+            models=list(project.models),
+            variant=generation.variant,
+            python=target.python,
+            platform=target.platform_name,
+            lock=resolution.record(resolved),
+            image=resolution.versions_of(resolved.image),
+            wheels=[wheel for wheel, _ in wheels],
+            records=[_placeless(record) for record in records],
+            samples=[_sample(sample) for sample in samples],
+        )
+        sources = {wheel.sha256: place for wheel, place in wheels}
+        for record in records:
+            folder = volume.models / record.folder
+            sources |= {file.sha256: folder / file.path for file in record.files}
+        sources |= {files.sha256_of(sample): sample for sample in samples}
+        _write(manifest, sources, path)
+        files.remove(parts)
     return manifest
 
 
@@ -133,12 +134,9 @@ def _write(manifest: BundleManifest, sources: dict[str, Path], path: Path) -> No
 def _copy(source: Path, sha256: str, size: int, file: BinaryIO) -> None:
     """Copy a file into the bundle, if it is what its record says."""
     with source.open("rb") as content:
-        digest = hashlib.sha256()
-        while block := content.read(BLOCK_BYTES):
-            digest.update(block)
-            file.write(block)
-        if content.tell() != size or digest.hexdigest() != sha256:
+        digest = files.copy_hashed(content, file.write)
+        if content.tell() != size or digest != sha256:
             raise BundleError(
                 f"{source} is damaged: it has {content.tell()} bytes and SHA-256 "
-                f"{digest.hexdigest()}, not {size} and {sha256}. Mend it with `setup`."
+                f"{digest}, not {size} and {sha256}. Mend it with `setup`."
             )

@@ -1,6 +1,7 @@
 """What the manifest of a bundle says; its own mistakes are refused here."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -16,6 +17,23 @@ from volume_bootstrap.project_files import (
     RelativePath,
     Sha256,
 )
+from volume_bootstrap.sources.wanted import DRAFTS, FETCHED, RECORD
+
+MOST_NAME_BYTES = 255
+"""Of one name on the file systems of Linux."""
+OWN_NAMES = {RECORD, FETCHED, DRAFTS, ".msc"}
+"""What the provisioner and modelscope keep themselves in a model's folder."""
+LOCKED_KEYS = {
+    "name",
+    "version",
+    "marker",
+    "requires-python",
+    "index",
+    "wheels",
+    "sdist",
+    "archive",
+}
+"""What an entry of a bundle's lock may have; a folder or a repository would be asked for."""
 
 
 def _wheel_name(name: str) -> str:
@@ -28,10 +46,24 @@ def _wheel_name(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+def _file_path(path: str) -> str:
+    """Refuse what no file system, or no other tool, takes as the path of a model's file."""
+    parts = PurePosixPath(path).parts
+    if str(PurePosixPath(path)) != path or not path.isprintable() or not parts:
+        raise ValueError(f"{path!r} is no plain path")
+    if any(len(part.encode()) > MOST_NAME_BYTES for part in parts):
+        raise ValueError(f"{path!r:.60} has a name of more than {MOST_NAME_BYTES} bytes")
+    if parts[0] in OWN_NAMES or path == ".":
+        raise ValueError(f"{path!r} is a name that the provisioner keeps itself")
+    return path
+
+
+NameLength = Field(max_length=MOST_NAME_BYTES - len(".partial"))
+"""The provisioner writes beside a name first."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"), NameLength]
 Size = Annotated[int, Field(ge=0)]
-WheelName = Annotated[str, AfterValidator(_wheel_name)]
-_PATH = TypeAdapter(RelativePath)
+WheelName = Annotated[str, AfterValidator(_wheel_name), NameLength]
+_PATH = TypeAdapter(Annotated[RelativePath, AfterValidator(_file_path)])
 
 
 class _Strict(BaseModel):
@@ -91,8 +123,16 @@ class BundleManifest(_Strict):
             raise ValueError("`records` are not those of `models`")
         for record in self.records:
             paths = [_PATH.validate_python(file.path) for file in record.files]
-            if len(set(paths)) != len(paths) or record.runtime not in {None, *paths}:
+            folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+            if (
+                len(set(paths)) != len(paths)
+                or folders & set(paths)
+                or record.runtime not in {None, *paths}
+            ):
                 raise ValueError(f"the files of {record.alias} contradict each other")
+        for names in ([w.name for w in self.wheels], [s.name for s in self.samples]):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{', '.join(twice)} is there twice")
         sizes: dict[str, int] = {}
         for content in self.contents():
             if sizes.setdefault(content.sha256, content.size) != content.size:

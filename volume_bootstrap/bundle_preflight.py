@@ -11,7 +11,7 @@ from packaging.utils import parse_wheel_filename
 
 from volume_bootstrap import generations, models
 from volume_bootstrap.bundle import Bundle, extraction_folder
-from volume_bootstrap.bundle_manifest import BundledWheel, Content, contents_of
+from volume_bootstrap.bundle_manifest import LOCKED_KEYS, BundledWheel, Content, contents_of
 from volume_bootstrap.console import size
 from volume_bootstrap.dependencies import IMAGE_LOCK, inputs_of
 from volume_bootstrap.errors import BundleError, ToolError
@@ -86,9 +86,15 @@ def _resolution(bundle: Bundle) -> Resolution:
     manifest = bundle.manifest
     try:
         locked = parse_lock(manifest.lock)
-        names = {package["name"]: package for package in locked}
+        names = {str(package["name"]): package for package in locked}
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{bundle.path} holds a lock that cannot be read: {error}.") from error
+    for name, package in names.items():
+        if name != package["name"] or not package.keys() <= LOCKED_KEYS or len(names) < len(locked):
+            raise BundleError(
+                f"{bundle.path} holds a lock that is none: its entry {name} is there twice or not "
+                f"of wheels. It may have {', '.join(sorted(LOCKED_KEYS))}."
+            )
     bundled = {wheel.package for wheel in manifest.wheels}
     if bundled != names.keys() or not manifest.image.keys() <= names.keys():
         odd = ", ".join(sorted(bundled ^ names.keys()) or sorted(manifest.image))

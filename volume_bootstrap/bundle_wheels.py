@@ -194,9 +194,12 @@ def _build(source: Path, file: _File, target: Target) -> Path:
         logger.info("building %s", source.name)
         with tempfile.TemporaryDirectory(".partial", dir=source.parent) as partial:
             pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", partial]
-            index = ["--index-url", target.mirror] if target.mirror else []
+            environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+            if target.mirror:
+                # No option: it may hold a password, which the log and the list of processes show.
+                environment["PIP_INDEX_URL"] = target.mirror
             try:
-                run([*pip, *index, str(source)], {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+                run([*pip, str(source)], environment)
             except ToolError as error:
                 raise BundleError(
                     f"{file.package} has no wheel for Python {target.python} on "

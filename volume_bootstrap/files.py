@@ -2,11 +2,21 @@
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+logger = logging.getLogger(__name__)
+
+BLOCK_BYTES = 1 << 20
+"""Large enough that hashing and writing run beside other threads."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """Numbers of errors of a volume, or of a user's share of it, without room."""
@@ -22,6 +32,38 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_hashed(source: BinaryIO, write: Callable[[bytes], object]) -> str:
+    """Hand on what is left of a file, block by block; SHA-256 of it, in hex."""
+    digest = hashlib.sha256()
+    while block := source.read(BLOCK_BYTES):
+        digest.update(block)
+        write(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Make a folder and keep other runs on this machine out of it; whether none was in it.
+
+    It may get another name, or be removed, meanwhile. The system lets it go when a run is killed.
+    Where the file system knows no locks, runs are not told from each other.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError as error:
+            logger.info("%s cannot be locked: %s", folder, error.strerror)
+        # Another run may have ended in between, and taken the folder's name along.
+        yield folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat())
+    finally:
+        os.close(descriptor)
 
 
 def digest_of(*inputs: object) -> str:

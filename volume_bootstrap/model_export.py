@@ -4,7 +4,6 @@ Each is a folder of its alias: the files by their paths, SHA256SUMS, and the rec
 last and says that the rest is whole.
 """
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,10 +15,10 @@ from volume_bootstrap.layout import LayoutError, ModelFile, ModelRecord, Volume,
 from volume_bootstrap.object_store import Place, Store
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.recording import contents
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, RECORD
+from volume_bootstrap.sources.wanted import RECORD
 from volume_bootstrap.stages import stage
 from volume_bootstrap.upload_journal import Journal
-from volume_bootstrap.uploads import PART_BYTES, Upload, Uploader
+from volume_bootstrap.uploads import PART_BYTES, Upload, Uploader, away
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,9 @@ SUMS = "SHA256SUMS"
 def to_folder(volume: Volume, record: ModelRecord, folder: Path) -> bool:
     """Copy a model to ``folder/<alias>``, which is whole or not there; hashed as it is copied.
 
+    The volume's lock is not held: it may be mounted read-only, a version never changes, and one
+    that `clean` removes meanwhile ends in an error, never in half a model.
+
     Returns
     -------
     Whether it was copied; not where it is there already.
@@ -37,7 +39,8 @@ def to_folder(volume: Volume, record: ModelRecord, folder: Path) -> bool:
     Raises
     ------
     ModelError
-        A file is not the one that was provisioned, or something else has the name.
+        A file is away or not the one that was provisioned, something else has the name, or another
+        export writes there.
     """
     versions.keep_out(volume, folder)
     target = folder / record.alias
@@ -46,16 +49,19 @@ def to_folder(volume: Volume, record: ModelRecord, folder: Path) -> bool:
         _must_be_it(target, record)
         return False
     partial = folder / f".{record.alias}.partial"
-    stage("copy")
-    for file in record.files:
-        _copy(volume.models / record.folder / file.path, file, partial / file.path)
-    notes = _notes(record)
-    for name, text in notes.items():
-        files.write_text(partial / name, text)
-    versions.tidy(partial, [*(file.path for file in record.files), *notes])
-    files.flush(partial)
-    stage("name")
-    partial.rename(target)
+    with files.held(partial) as is_ours:
+        if not is_ours:
+            raise ModelError(f"Another export writes {target}. Run this again when it has ended.")
+        stage("copy")
+        for file in record.files:
+            _copy(volume.models / record.folder / file.path, file, partial / file.path)
+        notes = _notes(record)
+        for name, text in notes.items():
+            files.write_text(partial / name, text)
+        versions.tidy(partial, [*(file.path for file in record.files), *notes])
+        files.flush(partial)
+        stage("name")
+        partial.rename(target)
     files.flush_names(folder)
     return True
 
@@ -95,7 +101,9 @@ def _put(volume: Volume, store: Store, uploader: Uploader, record: ModelRecord) 
     if known is not None:
         if contents(known) != contents(record):
             raise _taken(store.address(record.alias), "It holds another version of it.", StoreError)
-        return False
+        if not away(store, record.alias, record):
+            return False
+        logger.info("%s: files of it are away there", record.alias)
     source = volume.models / record.folder
     for file in record.files:
         key = f"{record.alias}/{file.path}"
@@ -136,13 +144,13 @@ def _copy(source: Path, file: ModelFile, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     files.remove(target)
-    digest = hashlib.sha256()
-    with source.open("rb") as opened, target.open("wb") as written:
-        while block := opened.read(BLOCK_BYTES):
-            written.write(block)
-            digest.update(block)
-    if digest.hexdigest() != file.sha256:
+    try:
+        with source.open("rb") as opened, target.open("wb") as written:
+            digest = files.copy_hashed(opened, written.write)
+    except FileNotFoundError as error:
+        raise ModelError(f"{source} is away. Mend it with `setup`, then run this again.") from error
+    if digest != file.sha256:
         raise ModelError(
-            f"{source} has the SHA-256 {digest.hexdigest()}, the manifest says {file.sha256}. "
+            f"{source} has the SHA-256 {digest}, the manifest says {file.sha256}. "
             "Mend it with `setup`, then run this again."
         )

@@ -32,7 +32,7 @@ from volume_bootstrap.project import Project
 from volume_bootstrap.project_files import ModelEntry
 from volume_bootstrap.setup import active_generation, recorded_models
 from volume_bootstrap.sources.listing import OWN
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, RECORD
+from volume_bootstrap.sources.wanted import DRAFTS, RECORD
 from volume_bootstrap.stages import stage
 from volume_bootstrap.versions import keep_out
 
@@ -77,6 +77,7 @@ def import_model(
     if not folder.is_dir():
         raise ModelError(f"{folder} is no folder; give the one that holds the model's files.")
     keep_out(volume, folder)
+    _refuse_another_model(entry, folder)
     stage("verify")
     digests = _survey(entry, folder)
     found = look(volume, entry, recorded_models(volume), force=False)
@@ -100,6 +101,26 @@ def _manifest_there(volume: Volume, project: Project) -> Manifest | None:
             f"{error} What it told of would be forgotten. Mend it first: python -m "
             f"volume_bootstrap models download --project {project.name} --volume {volume.root}"
         ) from error
+
+
+def _refuse_another_model(entry: ModelEntry, folder: Path) -> None:
+    """Refuse an export of a model that is not the entry's; one without a record is judged by files.
+
+    Raises
+    ------
+    ModelError
+        Its record tells of another id or revision.
+    """
+    try:
+        record = read_model(folder / RECORD)
+    except LayoutError:
+        return  # none, or damaged: whoever needs it tells so
+    if (record.id, record.revision) != (entry.id, entry.revision):
+        asked = f"{entry.id}@{entry.revision}" if entry.revision else entry.id
+        raise ModelError(
+            f"{folder} holds {record.reference}, as its {RECORD} tells; model {entry.alias} is "
+            f"{asked}. Give the folder of that, or another alias with --as."
+        )
 
 
 def _survey(entry: ModelEntry, folder: Path) -> dict[str, str]:
@@ -147,18 +168,16 @@ def _unlisted(folder: Path) -> dict[str, str | None]:
 def _look_at(folder: Path, path: str, expected: str | None) -> tuple[str, str]:
     """SHA-256 of a file, and what is wrong with it, if anything."""
     due = f"it should have SHA-256 {expected}" if expected else "models.yaml names it"
-    digest = hashlib.sha256()
     try:
         with _opened(folder, path) as file:
-            while block := file.read(BLOCK_BYTES):
-                digest.update(block)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     except FileNotFoundError:
         return "", f"{path}: missing; {due}"
     except OSError as error:
         return "", f"{path}: {error.strerror}; {due}"
-    if expected not in {None, digest.hexdigest()}:
-        return "", f"{path}: its SHA-256 is {digest.hexdigest()}; {due}"
-    return digest.hexdigest(), ""
+    if expected not in {None, digest}:
+        return "", f"{path}: its SHA-256 is {digest}; {due}"
+    return digest, ""
 
 
 @contextmanager
@@ -249,11 +268,8 @@ def _copy(folder: Path, path: str, digest: str, target: Path) -> None:
     files.remove(copied)
     for place in (copied, draft):
         place.parent.mkdir(parents=True, exist_ok=True)
-    written = hashlib.sha256()
     with _opened(folder, path) as source, draft.open("wb") as file:
-        while block := source.read(BLOCK_BYTES):
-            file.write(block)
-            written.update(block)
-    if written.hexdigest() != digest:
+        written = files.copy_hashed(source, file.write)
+    if written != digest:
         raise ModelError(f"{folder / path} was changed while it was copied; nothing was taken.")
     draft.replace(copied)

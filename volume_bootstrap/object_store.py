@@ -187,6 +187,17 @@ class Store:
         """Write an object in one step: whoever reads it gets the old one or the new."""
         self.call("put_object", key, content=content)
 
+    def replace(self, key: str, content: bytes, head: Head | None) -> None:
+        """Write an object, if it still is as `head` tells; not every endpoint asks that.
+
+        Raises
+        ------
+        ConditionError, MissingError
+            It is another, or away, by now; or the endpoint knows no conditions.
+        """
+        condition = {"IfNoneMatch": "*"} if head is None else {"IfMatch": f'"{head.etag}"'}
+        self.call("put_object", key, content=content, **condition)
+
     def uploads_of(self, key: str) -> list[str]:
         """Ids of uploads in parts of this object that nobody finished."""
         name = self._prefix + key

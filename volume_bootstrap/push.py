@@ -20,14 +20,15 @@ from volume_bootstrap.layout import (
     read_manifest,
     read_model,
 )
-from volume_bootstrap.object_store import Place, Store
+from volume_bootstrap.object_store import Head, Place, Store
 from volume_bootstrap.processes import DEAD_AFTER_S
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.recording import contents, lacking, merged
+from volume_bootstrap.s3_client import ConditionError, MissingError
 from volume_bootstrap.sources.wanted import RECORD
 from volume_bootstrap.stages import stage
 from volume_bootstrap.upload_journal import Journal
-from volume_bootstrap.uploads import PART_BYTES, Upload, Uploader
+from volume_bootstrap.uploads import PART_BYTES, Upload, Uploader, away
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def push(
     ------
     StoreError
         The bucket does not take it, somebody writes to that volume, or its manifest is damaged.
+        Another push replaced the manifest meanwhile: this one has to be run again.
     ModelError
         A file is not the one that it was when it was recorded.
     """
@@ -86,12 +88,11 @@ def push(
         _manifest_there(store, volume, manifest.project)
         sent = [file for record in chosen for file in _bring(volume, store, uploader, record)]
         stage("manifest")
-        _refuse_writer(store)
         for record in chosen:
             _must_be_there(store, record)
-        there = _manifest_there(store, volume, manifest.project)
-        told = merged(there, replace(manifest, models=tuple(chosen)))
-        switched = _tell(store, volume, told)
+        # Last: from here to the switch is the time in which a writer would not be seen.
+        _refuse_writer(store)
+        told, switched = _tell(store, volume, replace(manifest, models=tuple(chosen)))
         journal.remove()
     sizes = sum(file.size for file in sent)
     missing = tuple(lacking(told))
@@ -108,7 +109,8 @@ def _bring(volume: Volume, store: Store, uploader: Uploader, record: ModelRecord
     except LayoutError as error:
         logger.info("%s The version is compared file by file.", error)
         known = None
-    if known is not None and contents(known) == contents(record) and not _away(store, record):
+    there = known is not None and contents(known) == contents(record)
+    if there and not away(store, _key(record), record):
         logger.info("%s: %s is there and whole", record.alias, record.folder)
         return []
     folder = volume.models / record.folder
@@ -128,17 +130,10 @@ def _key(record: ModelRecord) -> str:
     return f"models/{record.folder}"
 
 
-def _away(store: Store, record: ModelRecord) -> list[str]:
-    """Files of a version that are not on the other volume in their size."""
-    heads = {file.path: store.head(f"{_key(record)}/{file.path}") for file in record.files}
-    sizes = {path: None if head is None else head.size for path, head in heads.items()}
-    return [file.path for file in record.files if sizes[file.path] != file.size]
-
-
 def _must_be_there(store: Store, record: ModelRecord) -> None:
-    if away := _away(store, record):
+    if missing := away(store, _key(record), record):
         raise StoreError(
-            f"{store.name}: {', '.join(away)} of {record.folder} went away while the rest came: "
+            f"{store.name}: {', '.join(missing)} of {record.folder} went away while the rest came: "
             "somebody cleans that volume up. Nothing was switched; run this again."
         )
 
@@ -195,16 +190,51 @@ def _manifest_there(store: Store, volume: Volume, project: str) -> Manifest | No
     return None
 
 
-def _tell(store: Store, volume: Volume, manifest: Manifest) -> bool:
-    """Replace the other volume's manifest, then its copy, where they tell otherwise."""
-    content = dump(manifest).encode()
-    paths = (volume.manifest(manifest.project), volume.manifest_copy(manifest.project))
-    keys = [str(path.relative_to(volume.root)) for path in paths]
-    differing = [key for key in keys if store.read(key) != content]
-    for key in differing:
-        # The first is the switch: one object, replaced in one step.
-        store.write(key, content)
-    return keys[0] in differing
+def _tell(store: Store, volume: Volume, own: Manifest) -> tuple[Manifest, bool]:
+    """Put the models of `own` into the other volume's manifest, then into its copy.
+
+    Returns
+    -------
+    What it tells now, and whether it told otherwise.
+    """
+    paths = (volume.manifest(own.project), volume.manifest_copy(own.project))
+    key, copy = (str(path.relative_to(volume.root)) for path in paths)
+    # In this order: what changes between two of these is found when the first is replaced.
+    before, head = store.read(key), store.head(key)
+    told = merged(_manifest_there(store, volume, own.project), own)
+    content = dump(told).encode()
+    switched = before != content
+    if switched:
+        # The switch: one object, replaced in one step.
+        _switch(store, key, content, before, head)
+    if store.read(copy) != content:
+        store.write(copy, content)
+    return told, switched
+
+
+def _switch(
+    store: Store, key: str, content: bytes, before: bytes | None, head: Head | None
+) -> None:
+    """Replace the manifest that was merged with, and no other one.
+
+    Raises
+    ------
+    StoreError
+        Another push came between.
+    """
+    try:
+        store.replace(key, content, head)
+    except (ConditionError, MissingError) as error:
+        logger.info("%s The manifest is compared.", error)
+        # Still the same: the endpoint knows no conditions, or its ETags do not last.
+        if store.read(key) == before:
+            store.write(key, content)
+    # An attempt without an answer may have been taken; and not every endpoint asks a condition.
+    if store.read(key) != content:
+        raise StoreError(
+            f"another push replaced {store.address(key)} at the same time. Its models are there, "
+            "those of this one may not be named; run this again: the files are not sent twice."
+        )
 
 
 def command_on_a_pod(project: str) -> str:

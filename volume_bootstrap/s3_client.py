@@ -22,6 +22,10 @@ class MissingError(StoreError):
     """What a call was about is not there: an object, an upload, the bucket."""
 
 
+class ConditionError(StoreError):
+    """An object is no longer the one that was to be replaced, or no condition is understood."""
+
+
 def connect(endpoint_url: str | None) -> Any:  # noqa: ANN401 - boto3 has no types
     """Make a client; credentials, region and endpoint come from AWS_* as for any.
 
@@ -89,6 +93,8 @@ def refusal(error: "ClientError", reason: str) -> StoreError:
     """An answer that stays, as an error that says what to do; `reason` names the answer."""
     if _status(error) == 404:
         return MissingError(f"{reason}.")
+    if _status(error) in {409, 412, 501}:
+        return ConditionError(f"{reason}.")
     if _status(error) in {401, 403}:
         return StoreError(
             f"{reason}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key that may read and "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volume_bootstrap.errors import ModelError, StoreError
+from volume_bootstrap.layout import ModelRecord
 from volume_bootstrap.object_store import Store
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.s3_client import MissingError
@@ -52,6 +53,13 @@ class _Prints:
             return self.md5s[0]
         joined = b"".join(map(bytes.fromhex, self.md5s))
         return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(self.md5s)}"
+
+
+def away(store: Store, folder: str, record: ModelRecord) -> list[str]:
+    """Files of a model that are not below the key `folder` in their size."""
+    heads = {file.path: store.head(f"{folder}/{file.path}") for file in record.files}
+    sizes = {path: None if head is None else head.size for path, head in heads.items()}
+    return [file.path for file in record.files if sizes[file.path] != file.size]
 
 
 class Uploader:
