@@ -110,6 +110,8 @@ def _begin(
         # Handlers of signals run in the main thread alone: one that raises in the middle of Popen
         # would leave a program that runs and that nobody knows.
         with ThreadPoolExecutor(1) as pool:
+            # First the thread: a pool that is interrupted as it starts one would not wait for it.
+            pool.submit(int).result()
             pool.submit(begin).result()
     except OSError as error:
         raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
