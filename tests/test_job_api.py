@@ -4,7 +4,7 @@ import json
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -91,7 +91,8 @@ VALUES_OF_ANY_FIELD = [
         max_size=3,
     )
 )
-@settings(max_examples=500, deadline=None)
+# In a fresh checkout its first draw reads all our sources, which takes a while on a busy machine.
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_schema_never_refuses_what_the_worker_takes(fields):
     job_input = {"audio": "x", **fields}
     try:
