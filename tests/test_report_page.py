@@ -157,7 +157,7 @@ def test_a_lane_a_time_and_the_waveform_seek(running, sample):
         page.locator("#wave").click(position={"x": box["width"] / 4, "y": 30})
         assert position(page) == pytest.approx(7.5, abs=0.1)
         page.locator("#lanes").hover(position={"x": box["width"] / 2, "y": 10})
-        assert page.locator("#lanes").get_attribute("title") == "SPEAKER_00, 0:15"
+        expect(page.locator("#lanes")).to_have_attribute("title", "SPEAKER_00, 0:15")
 
 
 def test_the_speed_is_that_which_is_chosen(running, sample):
