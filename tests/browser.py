@@ -52,14 +52,18 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:
-    """Open a page that is a file; at the end it must have asked for nothing and logged no error."""
+    """Open a page that is a file; at the end it must have asked for nothing and logged no error.
+
+    Nothing moves by itself, so that what is pointed at stays there, unless `reduced_motion` says so.
+    """
     complaints: list[str] = []
 
     def look(request: Request) -> None:
         if not request.url.startswith(LOCAL):
             complaints.append(f"asked for {request.url}")
 
-    with running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}) as context:
+    calm = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+    with running.new_context(**{**calm, **options}) as context:
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("request", look)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.service_jobs import ask
+from tests.terminal import shown
 from tests.test_handler import ROOT, environment
 from worker.__main__ import check, fields_of, parse
 from worker.control import JobControl
@@ -144,25 +144,13 @@ def test_a_volume_that_holds_nothing(tmp_path):
 
 
 def test_progress_is_shown_on_a_terminal(volume, tmp_path):
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as screen:
-        process = subprocess.Popen(
-            [*COMMAND, str(JFK), "--task", "asr"],
-            env=environment(volume.root, PYTHONPATH=str(ROOT)),
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        shown = b""
-        try:
-            while piece := screen.read(4096):
-                shown += piece
-        except OSError:  # how a terminal ends
-            pass
-    assert process.wait(60) == 0
-    assert re.search(rb"\r\x1b\[Kjfk: \w+ \d+%", shown)
-    assert shown.endswith(b"\r\x1b[K")
+    found = shown(
+        [*COMMAND, str(JFK), "--task", "asr"],
+        environment(volume.root, PYTHONPATH=str(ROOT)),
+        tmp_path,
+    )
+    assert re.search(rb"\r\x1b\[Kjfk: \w+ \d+%", found)
+    assert found.endswith(b"\r\x1b[K")
 
 
 def test_an_interruption_ends_the_jobs_and_leaves_nothing(volume, tmp_path):

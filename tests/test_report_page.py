@@ -179,9 +179,11 @@ def test_zoomed_in_the_lanes_and_the_waveform_show_the_same_stretch(running, sam
 # --- following ---
 
 
-def test_the_transcript_follows_and_lets_a_reader_go(running, written):
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_transcript_follows_and_lets_a_reader_go(running, written, motion):
     said = [reports.segment(f"Line number {i}.", i * 2.0, "SPEAKER_00") for i in range(200)]
-    with opened(running, written(reports.transcript(said, 400.0))) as page:
+    path = written(reports.transcript(said, 400.0))
+    with opened(running, path, reduced_motion=motion) as page:
         row = page.locator("#transcript li").nth(150)
         expect(row).not_to_be_in_viewport()
         page.evaluate("seek(300.1)")

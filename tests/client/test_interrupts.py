@@ -1,7 +1,5 @@
 """Ctrl-C with ``--cancel-on-interrupt``, and what a terminal shows until then."""
 
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -11,6 +9,7 @@ import pytest
 from client import journal
 from tests.client.processes import TIMEOUT_S, TO_LOOPBACK, command, environment, run
 from tests.platform import until
+from tests.terminal import shown
 
 pytestmark = pytest.mark.usefixtures("stand_in")
 HOLD = ("--option", "hold=true")
@@ -77,25 +76,10 @@ def test_a_terminal_has_bars(platform, calls, tmp_path):
     progress = 'progress={"stage": "asr", "progress": 0.42}'
     arguments = ["submit", folder, "--out", tmp_path / "out", *TO_LOOPBACK, "--option", progress]
     arguments += ["--option", "seconds=1"]
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as screen:
-        process = subprocess.Popen(
-            command(arguments),
-            env=environment(platform, TERM="xterm-256color"),
-            stdout=subprocess.DEVNULL,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        shown = b""
-        try:
-            while piece := screen.read(4096):
-                shown += piece
-        except OSError:  # how a terminal ends
-            pass
-    assert process.wait(TIMEOUT_S) == 0, shown
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    found = shown(command(arguments), environment(platform, TERM="xterm-256color"))
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", found.decode())
     assert re.search(r"\[red\]a\.wav +[━╸╺]+ asr 42 %", text)
     assert re.search(r"x+…x+\.wav +[━╸╺]+ asr 42 %", text)
     assert re.search(r"all +[━╸╺]+ 1 of 2", text)
     assert "done in" not in text  # lines are for what is no terminal
-    assert shown.endswith(b"\x1b[2K")  # bars leave nothing
+    assert found.endswith(b"\x1b[2K")  # bars leave nothing

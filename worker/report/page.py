@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from worker.formats import cues, rttm, said
@@ -19,6 +19,7 @@ from worker.parts import serialise
 from worker.report.speech import MEDIA_TYPE, Sound
 from worker.segments import Turn
 
+ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
     "wavesurfer.min.js",
     "model.js",
@@ -122,4 +123,4 @@ def _digest(text: str) -> str:
 
 
 def _asset(name: str) -> str:
-    return resources.files("worker.report").joinpath("assets", name).read_text(encoding="utf-8")
+    return (ASSETS / name).read_text(encoding="utf-8")
