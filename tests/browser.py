@@ -54,7 +54,8 @@ def browser() -> Iterator[Browser]:
 def opened(running: Browser, path: Path, **options: Any) -> Iterator[Page]:
     """Open a page that is a file; at the end it must have asked for nothing and logged no error.
 
-    Nothing moves by itself, so that what is pointed at stays there, unless `reduced_motion` says so.
+    Nothing scrolls by itself, so that what is pointed at stays there, but where `reduced_motion`
+    asks for it.
     """
     complaints: list[str] = []
 
