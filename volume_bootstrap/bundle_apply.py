@@ -8,11 +8,11 @@ from volume_bootstrap import bundle_preflight, files, generations, models, versi
 from volume_bootstrap.building import build
 from volume_bootstrap.bundle import Bundle, extraction_folder
 from volume_bootstrap.bundle_manifest import BundledSample, Content
-from volume_bootstrap.bundle_preflight import Work
+from volume_bootstrap.bundle_preflight import Changes
 from volume_bootstrap.dependencies import Plan, inputs_of
 from volume_bootstrap.errors import BundleError
 from volume_bootstrap.gathering import partial_folder
-from volume_bootstrap.layout import Generation, ModelFile, ModelRecord, Volume
+from volume_bootstrap.layout import Generation, ModelRecord, Volume
 from volume_bootstrap.lock import writing
 from volume_bootstrap.project_files import ModelEntry
 from volume_bootstrap.resolution import Resolution
@@ -50,15 +50,15 @@ def apply(volume: Volume, bundle: Bundle, *, force: bool = False) -> Outcome:
         )
     with writing(volume), models.telling_no_room(volume):
         # Another may have written while this one waited.
-        work = bundle_preflight.work_of(volume, bundle, force=force)
-        for entry, record in work.missing:
+        changes = bundle_preflight.changes_of(volume, bundle, force=force)
+        for entry, record in changes.missing:
             _place(volume, bundle, entry, record)
         copied = [_copy_sample(volume, bundle, sample) for sample in bundle.manifest.samples]
-        generation = work.generation or _build(volume, bundle, work, force=force)
+        generation = changes.generation or _build(volume, bundle, changes, force=force)
         _refuse_to_fetch(volume, bundle)
         outcome = set_up(volume, _plan(bundle, generation, None), force=False)
         files.remove(extraction_folder(volume))
-    return replace(outcome, changed=outcome.changed or bool(work.missing) or any(copied))
+    return replace(outcome, changed=outcome.changed or bool(changes.missing) or any(copied))
 
 
 def _place(volume: Volume, bundle: Bundle, entry: ModelEntry, record: ModelRecord) -> None:
@@ -66,17 +66,9 @@ def _place(volume: Volume, bundle: Bundle, entry: ModelEntry, record: ModelRecor
     stage("extract-models")
     logger.info("%s: unpacking", entry.alias)
     folder = partial_folder(volume, entry, force=False)
-    described = []
     for file in record.files:
-        path = folder / file.path
-        bundle.extract(Content(sha256=file.sha256, size=file.size), path)
-        described.append(ModelFile(file.path, file.size, file.sha256, path.stat().st_mtime_ns))
-    versions.tidy(folder, [file.path for file in record.files])
-    placed = replace(record, files=tuple(described))
-    versions.note(folder, placed)
-    files.flush(folder)
-    stage("switch-models")
-    versions.place(volume, folder, placed)
+        bundle.extract(Content(sha256=file.sha256, size=file.size), folder / file.path)
+    versions.complete(volume, folder, record, {file.path: file.sha256 for file in record.files})
 
 
 def _refuse_to_fetch(volume: Volume, bundle: Bundle) -> None:
@@ -107,7 +99,7 @@ def _copy_sample(volume: Volume, bundle: Bundle, sample: BundledSample) -> bool:
     return True
 
 
-def _build(volume: Volume, bundle: Bundle, work: Work, *, force: bool) -> Generation:
+def _build(volume: Volume, bundle: Bundle, changes: Changes, *, force: bool) -> Generation:
     """Build a generation of the bundle's wheels; which one is active does not change."""
     stage("extract-wheels")
     wheels = bundle.manifest.wheels
@@ -126,7 +118,7 @@ def _build(volume: Volume, bundle: Bundle, work: Work, *, force: bool) -> Genera
         names.setdefault(wheel.package, {})[wheel.name] = wheel.sha256
     uv = offline_uv(volume.uv_cache, Wheels(folder, names))
     active = generations.active(volume, bundle.manifest.project)
-    plan = replace(_plan(bundle, active, work.resolved), uv=uv)
+    plan = replace(_plan(bundle, active, changes.resolved), uv=uv)
     return build(volume, plan, force=force)
 
 

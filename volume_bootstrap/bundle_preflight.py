@@ -29,7 +29,7 @@ SPARE_BYTES = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Changes:
     """What applying a bundle comes to on a volume as it is.
 
     `generation` is the active one if it is what the bundle brings; else packages are built.
@@ -40,7 +40,7 @@ class Work:
     missing: tuple[tuple[ModelEntry, ModelRecord], ...]
 
 
-def work_of(volume: Volume, bundle: Bundle, *, force: bool) -> Work:
+def changes_of(volume: Volume, bundle: Bundle, *, force: bool) -> Changes:
     """Find what a volume lacks of a bundle.
 
     Raises
@@ -61,20 +61,20 @@ def work_of(volume: Volume, bundle: Bundle, *, force: bool) -> Work:
         for plan, record in zip(plans, manifest.records, strict=True)
         if plan.action != "keep"
     ]
-    return Work(resolved, now, tuple(lacking))
+    return Changes(resolved, now, tuple(lacking))
 
 
 def problems(volume: Volume, bundle: Bundle, *, force: bool) -> list[str]:
     """Say all that stands against applying a bundle, each with what mends it."""
     found = [*_unfit(bundle), *_unwritable(volume)]
-    work = work_of(volume, bundle, force=force)
-    if work.generation is None:
+    changes = changes_of(volume, bundle, force=force)
+    if changes.generation is None:
         try:
             find_program()
         except ToolError as error:
             found.append(str(error))
-    found += _no_room(volume, bundle, work)
-    needed = list(_needed(bundle, work))
+    found += _no_room(volume, bundle, changes)
+    needed = list(_needed(bundle, changes))
     if damaged := bundle.damaged(needed):
         names = ", ".join(bundle.manifest.names()[content.sha256] for content in damaged)
         found.append(f"it is damaged: {names}. Copy or create it again.")
@@ -166,13 +166,13 @@ def _unwritable(volume: Volume) -> Iterator[str]:
             yield f"{folder} cannot be written to: it is {why}. Mount it so that this user may."
 
 
-def _no_room(volume: Volume, bundle: Bundle, work: Work) -> Iterator[str]:
+def _no_room(volume: Volume, bundle: Bundle, changes: Changes) -> Iterator[str]:
     """Say where more room is needed than there is; MODELSCOPE_CACHE may be another disk."""
     needs: dict[int, tuple[Path, int]] = {}
     for place, needed in (
-        (volume.root, _bytes_of_packages(volume, bundle, work)),
-        (volume.models, _bytes_of_models(volume, work)),
-        (volume.root, SPARE_BYTES if work.missing or work.generation is None else 0),
+        (volume.root, _bytes_of_packages(volume, bundle, changes)),
+        (volume.models, _bytes_of_models(volume, changes)),
+        (volume.root, SPARE_BYTES if changes.missing or changes.generation is None else 0),
     ):
         folder = _existing(place)
         device = folder.stat().st_dev
@@ -186,9 +186,9 @@ def _no_room(volume: Volume, bundle: Bundle, work: Work) -> Iterator[str]:
             )
 
 
-def _bytes_of_packages(volume: Volume, bundle: Bundle, work: Work) -> int:
+def _bytes_of_packages(volume: Volume, bundle: Bundle, changes: Changes) -> int:
     """Wheels, and what they unpack to once: a generation is hard links into uv's cache."""
-    if work.generation is not None:
+    if changes.generation is not None:
         return 0
     folder = extraction_folder(volume)
     return sum(
@@ -197,19 +197,19 @@ def _bytes_of_packages(volume: Volume, bundle: Bundle, work: Work) -> int:
     )
 
 
-def _bytes_of_models(volume: Volume, work: Work) -> int:
+def _bytes_of_models(volume: Volume, changes: Changes) -> int:
     return sum(
         0 if _has(partial_folder(volume, entry, force=False) / file.path, file.size) else file.size
-        for entry, record in work.missing
+        for entry, record in changes.missing
         for file in record.files
     )
 
 
-def _needed(bundle: Bundle, work: Work) -> Iterator[Content]:
+def _needed(bundle: Bundle, changes: Changes) -> Iterator[Content]:
     """Go through the contents that will be taken out of the bundle."""
-    if work.generation is None:
+    if changes.generation is None:
         yield from bundle.manifest.wheels
-    for _, record in work.missing:
+    for _, record in changes.missing:
         yield from contents_of(record)
     yield from bundle.manifest.samples
 

@@ -6,7 +6,6 @@ revision takes it from there. No manifest tells of it: a note in the model's fol
 """
 
 import logging
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 from volume_bootstrap import files, sources, versions
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.gathering import Gathered, gather, partial_folder
-from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
+from volume_bootstrap.layout import ModelRecord, Volume
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import (
     HuggingFaceSource,
@@ -24,7 +23,6 @@ from volume_bootstrap.project_files import (
     ModelScopeSource,
 )
 from volume_bootstrap.sources.wanted import FETCHED
-from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
 
@@ -163,26 +161,13 @@ def _gather(volume: Volume, entry: ModelEntry, *, force: bool) -> Gathered:
 def _finish(volume: Volume, entry: ModelEntry, gathered: Gathered, *, force: bool) -> ModelRecord:
     """Give the folder the name of a version, and note that somebody asked for it."""
     folder = partial_folder(volume, entry, force=force)
-    digests = dict(sorted(gathered.digests.items()))
-    stage("record")
-    versions.tidy(folder, list(digests))
     record = ModelRecord(
         alias=entry.id, id=entry.id, revision=entry.revision, task="", engine=None,
-        licence="unknown", source=gathered.source, folder="", files=_describe(folder, digests),
+        licence="unknown", source=gathered.source, folder="", files=(),
         runtime=None, parity=None, export=None,
     )  # fmt: skip
-    versions.note(folder, record)
-    files.flush(folder)
-    stage("switch-models")
-    record = versions.place(volume, folder, record)
+    digests = dict(sorted(gathered.digests.items()))
+    record = versions.complete(volume, folder, record, digests)
     path = volume.models / record.folder
     files.write_text(path.with_name(NOTE), f"{path.name}\n")
     return record
-
-
-def _describe(folder: Path, digests: Mapping[str, str]) -> tuple[ModelFile, ...]:
-    found = []
-    for path, digest in digests.items():
-        status = (folder / path).stat()
-        found.append(ModelFile(path, status.st_size, digest, status.st_mtime_ns))
-    return tuple(found)

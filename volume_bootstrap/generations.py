@@ -6,8 +6,6 @@ import logging
 import re
 import shutil
 import sysconfig
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +23,7 @@ from volume_bootstrap.layout import (
     dump,
     read_generation,
 )
+from volume_bootstrap.processes import server_time_or_ours
 from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
@@ -258,7 +257,7 @@ def gone_workers(volume: Volume) -> list[Path]:
 def _worker_files(volume: Volume, *, living: bool) -> list[Path]:
     if not volume.workers.is_dir():
         return []
-    now = _server_time(volume)
+    now = server_time_or_ours(volume.metadata / "lock")
     found = []
     for path in sorted(volume.workers.glob("*.json")):
         try:
@@ -272,20 +271,6 @@ def _worker_files(volume: Volume, *, living: bool) -> list[Path]:
 def now() -> str:
     """Time in UTC, as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _server_time(volume: Volume) -> float:
-    """Time as the file server has it: clocks of two machines need not agree."""
-    probe = volume.workers / f"probe.{uuid.uuid4().hex}"
-    try:
-        probe.touch()
-    except OSError:
-        # A volume that cannot be written to is only looked at.
-        return time.time()
-    try:
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def _folders(volume: Volume) -> Iterator[Path]:

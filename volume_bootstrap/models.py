@@ -17,7 +17,7 @@ from volume_bootstrap import files, versions
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.export import Exporter
 from volume_bootstrap.gathering import Gathered, gather, gathered_before, mark, partial_folder
-from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
+from volume_bootstrap.layout import ModelRecord, Volume
 from volume_bootstrap.model_plans import Finding, ModelPlan, look, originals, recipe_of
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import ModelEntry
@@ -204,16 +204,4 @@ def finish(
         parity = export(entry.export)
         digests[RUNTIME] = files.sha256_of(folder / RUNTIME)
         record = replace(record, runtime=RUNTIME, parity=parity)
-    stage("record")
-    versions.tidy(folder, list(digests))
-    described = tuple(_describe(folder / path, path, digest) for path, digest in digests.items())
-    record = replace(record, files=described)
-    versions.note(folder, record)
-    files.flush(folder)
-    stage("switch-models")
-    return versions.place(volume, folder, record)
-
-
-def _describe(file: Path, path: str, digest: str) -> ModelFile:
-    status = file.stat()
-    return ModelFile(path, status.st_size, digest, status.st_mtime_ns)
+    return versions.complete(volume, folder, record, digests)

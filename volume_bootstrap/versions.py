@@ -7,7 +7,7 @@ its files: ``hub/<org>/.<name>/<digest>/``. Other tools find it by links.
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from volume_bootstrap.hub_layouts import make_findable
 from volume_bootstrap.integrity import Damage
 from volume_bootstrap.layout import LayoutError, ModelFile, ModelRecord, Volume, dump, read_model
 from volume_bootstrap.sources.wanted import DRAFTS, RECORD
+from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,29 @@ def place(volume: Volume, folder: Path, record: ModelRecord) -> ModelRecord:
     folder.rename(path)
     files.flush_names(path.parent)
     return replace(record, folder=str(path.relative_to(volume.models)))
+
+
+def complete(
+    volume: Volume, folder: Path, record: ModelRecord, digests: Mapping[str, str]
+) -> ModelRecord:
+    """Make a version of a folder whose files are together; it serves once a manifest names it.
+
+    Parameters
+    ----------
+    record : what is known of the model but its place and its files.
+    digests : SHA-256 of the files that the version holds, by their paths; others are removed.
+    """
+    stage("record")
+    tidy(folder, list(digests))
+    described = []
+    for path, digest in digests.items():
+        status = (folder / path).stat()
+        described.append(ModelFile(path, status.st_size, digest, status.st_mtime_ns))
+    record = replace(record, files=tuple(described))
+    note(folder, record)
+    files.flush(folder)
+    stage("switch-models")
+    return place(volume, folder, record)
 
 
 def note(folder: Path, record: ModelRecord) -> None:
