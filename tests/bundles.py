@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from tests.wheels import ROOT, Checkout, make_checkout, use
-from volume_bootstrap import bundle as format_
-from volume_bootstrap.bundle import opened
-from volume_bootstrap.bundle_apply import apply
-from volume_bootstrap.bundle_create import create
-from volume_bootstrap.bundle_manifest import BundleManifest
-from volume_bootstrap.bundle_wheels import Target
-from volume_bootstrap.dependencies import plan
+from volume_bootstrap.bundle import archive
+from volume_bootstrap.bundle.applying import apply
+from volume_bootstrap.bundle.archive import opened
+from volume_bootstrap.bundle.creating import create
+from volume_bootstrap.bundle.manifest import BundleManifest
+from volume_bootstrap.bundle.wheels import Target
 from volume_bootstrap.layout import Volume, running_python
+from volume_bootstrap.packages.dependencies import plan
 from volume_bootstrap.project import Project, read_project
 from volume_bootstrap.setup import Outcome, set_up
 
@@ -96,16 +96,16 @@ def changed(path: Path, target: Path, change: Callable[[dict[str, Any]], object]
     """
     with tarfile.open(path) as tar:
         read = {name: tar.extractfile(name).read() for name in tar.getnames()}  # type: ignore[union-attr]
-    manifest = json.loads(read[format_.MANIFEST])
+    manifest = json.loads(read[archive.MANIFEST])
     change(manifest)
     described = json.dumps(manifest).encode()
-    digest = f"{hashlib.sha256(described).hexdigest()}  {format_.MANIFEST}\n".encode()
-    contents = {**read, format_.MANIFEST: described, format_.DIGEST: digest}
+    digest = f"{hashlib.sha256(described).hexdigest()}  {archive.MANIFEST}\n".encode()
+    contents = {**read, archive.MANIFEST: described, archive.DIGEST: digest}
     with target.open("wb") as file:
         for name, content in contents.items():
-            file.write(format_.header(name, len(content)) + content)
-            file.write(bytes(format_.padding(len(content))))
-        file.write(format_.END)
+            file.write(archive.header(name, len(content)) + content)
+            file.write(bytes(archive.padding(len(content))))
+        file.write(archive.END)
     return target
 
 

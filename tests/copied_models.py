@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from volume_bootstrap import console
+from volume_bootstrap.bucket.store import Place
 from volume_bootstrap.errors import ProvisionError
 from volume_bootstrap.layout import Manifest, Volume, manifest_of
 from volume_bootstrap.lock import writing
-from volume_bootstrap.model_import import import_model
-from volume_bootstrap.object_store import Place
+from volume_bootstrap.models.importing import import_model
+from volume_bootstrap.models.push import Pushed, push
 from volume_bootstrap.project import Project
 from volume_bootstrap.project_files import (
     BundledSource,
@@ -27,7 +28,6 @@ from volume_bootstrap.project_files import (
     ModelEntry,
     ProjectFile,
 )
-from volume_bootstrap.push import Pushed, push
 from worker.model_store import ModelStore
 
 PART_BYTES = 5 * 2**20

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.hub_server import COMMIT, HubServer
-from volume_bootstrap import models
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.layout import ModelRecord, Volume
+from volume_bootstrap.models import provisioning, versions
 from volume_bootstrap.project_files import (
     FileEntry,
     HttpsSource,
@@ -83,9 +83,9 @@ def entry(*sources: object, is_pinned: bool = True, is_listed: bool = True) -> M
 
 
 def provision(volume: Volume, wanted: ModelEntry) -> ModelRecord:
-    (record,), changed = models.provision(volume, [wanted], [], volume.root / "generation")
+    (record,), changed = provisioning.provision(volume, [wanted], [], volume.root / "generation")
     assert changed
-    assert models.verify(volume, [record], quick=False) == []
+    assert versions.verify(volume, [record], quick=False) == []
     return record
 
 
@@ -97,7 +97,7 @@ def downloads(hub: HubServer) -> list[str]:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_is_found_and_linked(hub, volume, layout):
     folder = fill(volume, layout)
-    (planned,) = models.plan(volume, [entry()], [])
+    (planned,) = provisioning.plan(volume, [entry()], [])
     assert (planned.action, planned.size_bytes) == ("adopt", 25_604)
     record = provision(volume, entry())
     assert record.source == "adopted from the volume"
@@ -158,7 +158,7 @@ def test_a_hub_that_is_down_leaves_them_where_they_are(volume, monkeypatch):
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
     folder = fill(volume, LAYOUTS[0])
     with pytest.raises(ModelError, match="cannot be reached"):
-        models.provision(volume, [entry(is_pinned=False)], [], volume.root)
+        provisioning.provision(volume, [entry(is_pinned=False)], [], volume.root)
     assert sorted(path.name for path in folder.iterdir()) == sorted(CONTENTS)
 
 
@@ -190,5 +190,5 @@ def test_what_cannot_be_read_is_not_taken_over(hub, volume, caplog):
 
 def test_force_takes_nothing_over(hub, volume):
     fill(volume, LAYOUTS[0])
-    models.provision(volume, [entry()], [], volume.root, force=True)
+    provisioning.provision(volume, [entry()], [], volume.root, force=True)
     assert sorted(downloads(hub)) == sorted(CONTENTS)

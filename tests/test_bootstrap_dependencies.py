@@ -11,14 +11,14 @@ import pytest
 from tests.index_server import serve
 from tests.wheels import ROOT, environment, make_index, make_wheel, snapshot, use
 from volume_bootstrap import setup
-from volume_bootstrap.building import check
-from volume_bootstrap.dependencies import plan
 from volume_bootstrap.errors import DependencyError, ProjectError
-from volume_bootstrap.integrity import damaged_packages
 from volume_bootstrap.layout import Generation, Volume, read_generation
+from volume_bootstrap.packages.building import check
+from volume_bootstrap.packages.dependencies import plan
+from volume_bootstrap.packages.integrity import damaged_packages
+from volume_bootstrap.packages.resolution import read_lock
 from volume_bootstrap.project import Project
 from volume_bootstrap.project_files import DependenciesFile, Group, ProjectFile
-from volume_bootstrap.resolution import read_lock
 
 ACTIVATE = """
 import pathlib, sys

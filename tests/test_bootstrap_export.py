@@ -6,9 +6,9 @@ import pytest
 
 from tests.wheels import environment, make_wheel, use
 from volume_bootstrap.errors import DependencyError, ModelError
-from volume_bootstrap.export import Exporter, recipe, resolve_torch
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.uv_tool import find_uv
+from volume_bootstrap.onnx_export.exporter import Exporter, recipe, resolve_torch
+from volume_bootstrap.packages.uv_tool import find_uv
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.wheels import ROOT
-from volume_bootstrap import generations
 from volume_bootstrap.errors import DependencyError
 from volume_bootstrap.files import point
 from volume_bootstrap.layout import (
@@ -19,6 +18,7 @@ from volume_bootstrap.layout import (
     dump,
     read_generation,
 )
+from volume_bootstrap.packages import generations
 
 WORKER = """
 import pathlib, sys

@@ -15,9 +15,9 @@ import pytest
 
 from tests.hub_server import HubServer
 from tests.wheels import environment, make_wheel, snapshot, use
-from volume_bootstrap import models
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.layout import MODELS_FORMAT, ModelRecord, Volume
+from volume_bootstrap.models import gathering, provisioning, versions
 from volume_bootstrap.project_files import (
     BundledSource,
     FileEntry,
@@ -89,14 +89,14 @@ def entry(*sources: object, alias: str = "one", **changes: object) -> ModelEntry
 def provision(
     volume: Volume, *entries: ModelEntry, recorded: tuple[ModelRecord, ...] = (), **options: bool
 ) -> tuple[tuple[ModelRecord, ...], bool]:
-    return models.provision(volume, entries, recorded, volume.root / "generation", **options)
+    return provisioning.provision(volume, entries, recorded, volume.root / "generation", **options)
 
 
 def actions(
     volume: Volume, *entries: ModelEntry, recorded: tuple[ModelRecord, ...] = ()
 ) -> list[str]:
     before = snapshot(volume.root)
-    planned = models.plan(volume, entries, recorded)
+    planned = provisioning.plan(volume, entries, recorded)
     assert snapshot(volume.root) == before
     return [plan.action for plan in planned]
 
@@ -185,8 +185,8 @@ def test_another_revision_takes_over_what_did_not_change(hub, empty):
     assert fetched(hub) == ["config.yaml"]
     assert record.folder != records[0].folder
     # The old version is whole: workers may read in it.
-    assert models.verify(empty, records, quick=False) == []
-    assert models.verify(empty, [record], quick=False) == []
+    assert versions.verify(empty, records, quick=False) == []
+    assert versions.verify(empty, [record], quick=False) == []
 
 
 def test_force_fetches_all_anew_and_touches_nothing_that_serves(hub, empty):
@@ -212,13 +212,13 @@ def test_a_damaged_file_is_named_and_it_alone_fetched_again(hub, empty, damage):
     elif damage == "folder":
         path.mkdir()
     for quick in (True, False):
-        (found,) = models.verify(empty, records, quick=quick)
+        (found,) = versions.verify(empty, records, quick=quick)
         assert (found.owner, found.path) == ("one", path)
     hub.reset()
     repaired, changed = provision(empty, entry(), recorded=records)
     assert changed
     assert fetched(hub) == ["model.pt"]
-    assert models.verify(empty, repaired, quick=False) == []
+    assert versions.verify(empty, repaired, quick=False) == []
     # Never into the folder that serves.
     assert repaired[0].folder == records[0].folder + "-1"
     assert provision(empty, entry(), recorded=repaired) == (repaired, False)
@@ -228,9 +228,9 @@ def test_quick_verification_looks_at_times(hub, empty):
     records, _ = provision(empty, entry())
     path = empty.models / records[0].folder / "config.yaml"
     os.utime(path, ns=(1, 1))
-    (damage,) = models.verify(empty, records, quick=True)
+    (damage,) = versions.verify(empty, records, quick=True)
     assert damage.problem == "it was written since"
-    assert models.verify(empty, records, quick=False) == []
+    assert versions.verify(empty, records, quick=False) == []
 
 
 def test_a_volume_that_was_copied_is_hashed_once(hub, empty, tmp_path):
@@ -240,7 +240,7 @@ def test_a_volume_that_was_copied_is_hashed_once(hub, empty, tmp_path):
     (record,), changed = provision(copy, entry(), recorded=records)
     assert not changed
     assert record != records[0]
-    assert models.verify(copy, [record], quick=True) == []
+    assert versions.verify(copy, [record], quick=True) == []
 
 
 def test_without_a_manifest_the_versions_tell_of_themselves(hub, empty):
@@ -264,7 +264,7 @@ def test_a_record_that_is_damaged_costs_a_look_at_the_files(hub, empty):
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"source": 1}', '{"source": "x", "digests": {}}'])
 def test_a_damaged_note_costs_a_look_at_the_files(hub, empty, text):
-    partial = models.partial_folder(empty, entry(), force=False)
+    partial = gathering.partial_folder(empty, entry(), force=False)
     partial.mkdir(parents=True)
     (partial / ".fetched.json").write_text(text)
     (record,), _ = provision(empty, entry())
@@ -328,7 +328,7 @@ def test_one_model_that_fails_changes_nothing_and_the_other_is_not_fetched_again
 
 
 def test_a_full_volume_is_said_and_no_other_source_asked(hub, empty):
-    drafts = models.partial_folder(empty, entry(), force=False) / DRAFTS
+    drafts = gathering.partial_folder(empty, entry(), force=False) / DRAFTS
     drafts.mkdir(parents=True)
     (drafts / "model.pt").symlink_to("/dev/full")
     with pytest.raises(ModelError, match=r"There is no room left .*: No space left on device"):
@@ -340,10 +340,10 @@ def test_a_full_volume_is_said_and_no_other_source_asked(hub, empty):
 KILLED = """
 import sys
 from pathlib import Path
-from volume_bootstrap import models
+from volume_bootstrap.models import provisioning
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.project_files import ModelEntry
-models.provision(Volume(Path(sys.argv[1])), [ModelEntry.model_validate_json(sys.argv[2])], [],
+provisioning.provision(Volume(Path(sys.argv[1])), [ModelEntry.model_validate_json(sys.argv[2])], [],
                  Path("generation"))
 """
 
@@ -352,7 +352,7 @@ models.provision(Volume(Path(sys.argv[1])), [ModelEntry.model_validate_json(sys.
 def test_a_killed_run_is_gone_on_with(hub, empty, number):
     hub.fault("model.pt", "stall", times=1, bytes=2_000_000)
     command = [sys.executable, "-c", KILLED, str(empty.root), entry().model_dump_json()]
-    partial = models.partial_folder(empty, entry(), force=False)
+    partial = gathering.partial_folder(empty, entry(), force=False)
     awaited = [partial / path for path in ("config.yaml", "sub/am.mvn")]
     draft = partial / DRAFTS / "model.pt"
     with subprocess.Popen(
@@ -380,7 +380,7 @@ def test_the_public_name_is_a_link_that_the_hub_s_own_client_follows(hub, empty)
 
     records, _ = provision(empty, entry())
     assert not (empty.models / "hub" / "org" / "one").exists()
-    models.publish(empty, records)
+    versions.publish(empty, records)
     name = empty.models / "hub" / "org" / "one"
     assert name.readlink() == Path(".one") / Path(records[0].folder).name
     config = HubConfig(cache_dir=empty.models, config_dir=empty.root / "home")
@@ -395,12 +395,12 @@ def test_publishing_moves_another_tools_folder_aside(hub, empty):
         name.mkdir(parents=True)
         (name / "model.pt").write_bytes(b"older")
         records, _ = provision(empty, entry())
-        models.publish(empty, records)
+        versions.publish(empty, records)
         assert (name / "model.pt").read_bytes() == WEIGHTS
         old = empty.models / "hub" / "org" / ".one" / f"old-{number}"
         assert (old / "model.pt").read_bytes() == b"older"
     before = snapshot(empty.root)
-    models.publish(empty, records)
+    versions.publish(empty, records)
     assert snapshot(empty.root) == before
 
 
@@ -409,7 +409,7 @@ def test_publishing_moves_a_file_aside_too(hub, empty):
     name.parent.mkdir(parents=True)
     name.write_bytes(b"somebody's")
     records, _ = provision(empty, entry())
-    models.publish(empty, records)
+    versions.publish(empty, records)
     assert (name / "model.pt").read_bytes() == WEIGHTS
     assert (name.parent / ".one" / "old-1").read_bytes() == b"somebody's"
 
@@ -419,20 +419,20 @@ def test_links_to_themselves_are_replaced(hub, empty):
         (empty.models / name).parent.mkdir(parents=True)
         (empty.models / name).symlink_to("one")
     records, _ = provision(empty, entry())
-    assert models.unused(empty, []) == [empty.models / records[0].folder]
-    models.publish(empty, records)
+    assert versions.unused(empty, []) == [empty.models / records[0].folder]
+    versions.publish(empty, records)
     assert (empty.models / "models/org/one/model.pt").read_bytes() == WEIGHTS
 
 
 def test_what_no_manifest_names_is_unused(hub, empty):
     records, _ = provision(empty, entry(), entry(alias="two"))
-    models.publish(empty, records)
+    versions.publish(empty, records)
     one, two = records
     with pytest.raises(ModelError):
         provision(empty, entry(NOT_BUNDLED, alias="three"))
-    partial = models.partial_folder(empty, entry(NOT_BUNDLED, alias="three"), force=False)
-    assert models.unused(empty, records) == [partial]
-    assert models.unused(empty, [one]) == [
+    partial = gathering.partial_folder(empty, entry(NOT_BUNDLED, alias="three"), force=False)
+    assert versions.unused(empty, records) == [partial]
+    assert versions.unused(empty, [one]) == [
         partial,
         empty.models / "hub" / "org" / "two",
         empty.models / "models" / "org" / "two",

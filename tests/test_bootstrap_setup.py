@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.wheels import ROOT, Checkout, make_checkout, make_wheel, snapshot
-from volume_bootstrap import cli_options
-from volume_bootstrap.cli_options import _find_volume
-from volume_bootstrap.dependencies import plan
+from volume_bootstrap.cli import options
+from volume_bootstrap.cli.options import _find_volume
 from volume_bootstrap.errors import ProvisionError
+from volume_bootstrap.packages.dependencies import plan
 from volume_bootstrap.project import read_project
 from volume_bootstrap.setup import set_up
 
@@ -264,7 +264,7 @@ def test_a_wrong_command_line_is_told_on_stderr(arguments, words):
 def test_where_the_volume_is(tmp_path, monkeypatch):
     absent, present = tmp_path / "absent", tmp_path / "present"
     present.mkdir()
-    monkeypatch.setattr(cli_options, "MOUNTS", (absent, present))
+    monkeypatch.setattr(options, "MOUNTS", (absent, present))
     monkeypatch.delenv("SPEECH_VOLUME", raising=False)
     assert _find_volume(None) == present
     monkeypatch.setenv("SPEECH_VOLUME", "")
@@ -277,7 +277,7 @@ def test_where_the_volume_is(tmp_path, monkeypatch):
 
 
 def test_no_volume_says_what_to_give(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli_options, "MOUNTS", (tmp_path / "absent",))
+    monkeypatch.setattr(options, "MOUNTS", (tmp_path / "absent",))
     monkeypatch.delenv("SPEECH_VOLUME", raising=False)
     with pytest.raises(ProvisionError, match="give --volume or set SPEECH_VOLUME"):
         _find_volume(None)

@@ -8,9 +8,9 @@ import pytest
 import tomli_w
 
 from tests.wheels import ROOT, environment, make_index, make_wheel, use
-from volume_bootstrap.dependencies import resolve
-from volume_bootstrap.resolution import compile_lock
-from volume_bootstrap.uv_tool import (
+from volume_bootstrap.packages.dependencies import resolve
+from volume_bootstrap.packages.resolution import compile_lock
+from volume_bootstrap.packages.uv_tool import (
     Places,
     _pip_default_index,
     find_uv,
@@ -190,7 +190,9 @@ def test_an_interpreter_without_pip_asks_the_one_on_path(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     (site,) = (tmp_path / "bare" / "lib").glob("python*/site-packages")
     (site / "tomli_w").symlink_to(Path(tomli_w.__file__).parent)
-    program = "from volume_bootstrap.uv_tool import _ask_pip; print(_ask_pip('config', 'list'))"
+    program = (
+        "from volume_bootstrap.packages.uv_tool import _ask_pip; print(_ask_pip('config', 'list'))"
+    )
 
     def ask(path: str) -> str:
         return subprocess.run(

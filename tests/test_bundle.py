@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.bundles import SAMPLE, Tiny, applied, changed, flipped, tiny
-from volume_bootstrap.bundle import BLOCK, DIGEST, MANIFEST, header, opened
+from volume_bootstrap.bundle.archive import BLOCK, DIGEST, MANIFEST, header, opened
 from volume_bootstrap.errors import BundleError
 from volume_bootstrap.files import sha256_of
 from volume_bootstrap.layout import Volume

@@ -15,11 +15,12 @@ import pytest
 from tests.bundles import Tiny, applied, changed, tiny
 from tests.faults import namespaces
 from tests.wheels import ROOT, Checkout, make_checkout, make_wheel, snapshot
-from volume_bootstrap import generations, maintenance
-from volume_bootstrap.bundle import extraction_folder
-from volume_bootstrap.dependencies import plan
+from volume_bootstrap import maintenance
+from volume_bootstrap.bundle.archive import extraction_folder
 from volume_bootstrap.errors import BundleError, DependencyError
 from volume_bootstrap.layout import Volume, manifest_of
+from volume_bootstrap.packages import generations
+from volume_bootstrap.packages.dependencies import plan
 from volume_bootstrap.setup import set_up
 from worker.activation import activate
 from worker.heartbeat import start as beat

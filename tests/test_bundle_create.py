@@ -17,9 +17,9 @@ from tests.bundles import Tiny, applied, tiny
 from tests.index_server import serve
 from tests.wheels import make_wheel, snapshot
 from volume_bootstrap import files
-from volume_bootstrap.bundle import opened
-from volume_bootstrap.bundle_create import create
-from volume_bootstrap.bundle_wheels import Target
+from volume_bootstrap.bundle.archive import opened
+from volume_bootstrap.bundle.creating import create
+from volume_bootstrap.bundle.wheels import Target
 from volume_bootstrap.errors import BundleError, DependencyError, ModelError, ProjectError
 from volume_bootstrap.layout import Volume, manifest_of, running_python
 

@@ -24,7 +24,7 @@ from tests.manual import (
     parsed,
     quoted,
 )
-from volume_bootstrap.pod_settings import PodSettings
+from volume_bootstrap.pod.settings import PodSettings
 from worker import health
 from worker.parsing import parse, parse_s3_config
 from worker.settings import Settings

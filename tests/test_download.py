@@ -16,12 +16,12 @@ import pytest
 from tests.faults.namespaces import read_only, small_disk
 from tests.hub_server import HubServer
 from tests.wheels import Checkout, make_checkout, make_wheel
-from volume_bootstrap import download, models
-from volume_bootstrap.download import Wish
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.layout import Volume
+from volume_bootstrap.models import download, versions
+from volume_bootstrap.models.download import Wish
+from volume_bootstrap.packages.uv_tool import find_uv
 from volume_bootstrap.sources import transfer
-from volume_bootstrap.uv_tool import find_uv
 
 CONTENTS = {
     "configuration.json": b'{"task": "asr"}',
@@ -162,8 +162,8 @@ def test_another_revision_takes_its_place_and_clean_the_older_one(hub, cache):
     assert (cache.models / "hub" / MODEL / "sub" / "am.mvn").read_bytes() == b"<Nnet> 2"
     kept = download.fetched_alone(cache)
     assert [record.folder for record in kept] == [newer.folder]
-    assert cache.models / older.folder in models.unused(cache, kept)
-    assert cache.models / newer.folder not in models.unused(cache, kept)
+    assert cache.models / older.folder in versions.unused(cache, kept)
+    assert cache.models / newer.folder not in versions.unused(cache, kept)
 
 
 def test_what_was_damaged_since_comes_again(hub, cache):
@@ -270,14 +270,14 @@ def test_no_room_and_a_folder_that_is_read_only(hub, cache):
 )
 def test_what_cannot_be_is_said(hub, words, expected, capsys, monkeypatch, own_logging):
     """In this process: each costs a start of Python otherwise."""
-    from volume_bootstrap import cli
+    from volume_bootstrap.cli import app
 
-    monkeypatch.setattr("volume_bootstrap.cli_download.MOUNTS", ())
+    monkeypatch.setattr("volume_bootstrap.cli.download.MOUNTS", ())
     monkeypatch.setattr(sys, "argv", ["volume_bootstrap", "download", *words])
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert ended.value.code == 1
@@ -287,12 +287,12 @@ def test_what_cannot_be_is_said(hub, words, expected, capsys, monkeypatch, own_l
 
 def test_which_folder_it_is(hub, tmp_path, monkeypatch, own_logging):
     """A folder on a volume is written under the volume's lock."""
-    from volume_bootstrap.cli_download import _target
+    from volume_bootstrap.cli.download import _target
 
     def target(volume: str | None = None, cache_dir: str | None = None) -> Volume:
         return _target(volume, cache_dir, verbose=False, quiet=False)
 
-    monkeypatch.setattr("volume_bootstrap.cli_download.MOUNTS", ())
+    monkeypatch.setattr("volume_bootstrap.cli.download.MOUNTS", ())
     root = tmp_path / "volume"
     (root / ".metadata").mkdir(parents=True)  # as of a first `setup` that is at work
     assert target(cache_dir=str(root / "models")) == Volume(root, cache=root / "models")

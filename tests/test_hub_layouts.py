@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from volume_bootstrap.hub_layouts import make_findable
-from volume_bootstrap.uv_tool import find_uv
+from volume_bootstrap.models.hub_layouts import make_findable
+from volume_bootstrap.packages.uv_tool import find_uv
 
 RELEASES = ("1.22.3", "1.23.0", "1.37.1", "1.38.1", "1.40.2")
 HUB = ("modelscope-hub==0.5.1", "filelock==4.2.11")

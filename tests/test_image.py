@@ -22,9 +22,9 @@ from tests.dockerfile import Stage
 from tests.platform import WorkerProcess
 from tests.test_handler import environment
 from tests.test_imports import SHARED
-from volume_bootstrap.pod_creation import RUN
+from volume_bootstrap.packages.uv_tool import find_uv
+from volume_bootstrap.pod.creation import RUN
 from volume_bootstrap.project import known_projects, read_project
-from volume_bootstrap.uv_tool import find_uv
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,11 +14,20 @@ from worker.planning import LOADERS
 ROOT = Path(__file__).resolve().parent.parent
 
 RULES = (ROOT / "docs" / "architecture.md").read_text().split("## Import rules")[1].split("##")[0]
-LAYERS = [
-    {n if n == "handler" or "." in n else f"worker.{n}" for n in line.split()}
-    for line in RULES.split("```")[1].strip().splitlines()
-]
-"""What stands beside each other, the highest first."""
+
+
+def layers(package: str, block: str) -> list[set[str]]:
+    """What stands beside each other, the highest first."""
+    return [
+        {n if n == "handler" or "." in n else f"{package}.{n}" for n in line.split()}
+        for line in block.strip().splitlines()
+    ]
+
+
+LAYERS = {
+    "worker": layers("worker", RULES.split("```")[1]),
+    "volume_bootstrap": layers("volume_bootstrap", RULES.split("```")[3]),
+}
 HEAVY = {
     "av",
     "boto3",
@@ -48,6 +57,10 @@ def sources() -> list[Path]:
     return [ROOT / "handler.py", *sorted((ROOT / "worker").rglob("*.py"))]
 
 
+def provisioner() -> list[Path]:
+    return sorted((ROOT / "volume_bootstrap").rglob("*.py"))
+
+
 def module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(p for p in parts if p != "__init__")
@@ -71,28 +84,31 @@ def imported(tree: ast.Module, *, at_import: bool) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def rank(name: str) -> int | None:
-    return next((i for i, layer in enumerate(LAYERS) if name in layer), None)
+def rank(package: str, name: str) -> int | None:
+    return next((i for i, layer in enumerate(LAYERS[package]) if name in layer), None)
 
 
-@pytest.mark.parametrize("path", sources(), ids=module_of)
+@pytest.mark.parametrize("path", [*sources(), *provisioner()], ids=module_of)
 def test_nothing_imports_upwards(path):
     own = room(module_of(path))
-    if own == "worker":
+    package = "worker" if own == "handler" else own.partition(".")[0]
+    if own == package:
         return
-    own_rank = rank(own)
+    own_rank = rank(package, own)
     assert own_rank is not None, f"{own} has no place in LAYERS"
     for name in imported(ast.parse(path.read_text()), at_import=False):
         other = room(name)
-        other_rank = rank(other)
+        other_rank = rank(package, other)
         if other_rank is None or other == own:
             continue
         assert own_rank < other_rank, f"{own} imports {other}, which does not lie below it"
 
 
-def test_each_module_has_one_place():
-    named = [name for layer in LAYERS for name in layer]
-    there = {room(module_of(path)) for path in sources()} - {"worker"}
+@pytest.mark.parametrize("package", LAYERS)
+def test_each_module_has_one_place(package):
+    named = [name for layer in LAYERS[package] for name in layer]
+    paths = {"worker": sources(), "volume_bootstrap": provisioner()}[package]
+    there = {room(module_of(path)) for path in paths} - {package}
     assert sorted(named) == sorted(there | SHARED)
 
 
@@ -122,7 +138,7 @@ def test_what_both_sides_import_needs_the_standard_library_alone(module):
     assert top <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "volume_bootstrap").rglob("*.py")), ids=module_of)
+@pytest.mark.parametrize("path", provisioner(), ids=module_of)
 def test_the_provisioner_never_imports_the_worker(path):
     names = imported(ast.parse(path.read_text()), at_import=False)
     assert not [name for name in names if name.split(".")[0] == "worker"]

@@ -18,10 +18,11 @@ import pytest
 
 from tests.faults.namespaces import small_disk
 from tests.wheels import Checkout, make_checkout, make_wheel, snapshot
-from volume_bootstrap import job_control, jobs, processes
+from volume_bootstrap import processes
+from volume_bootstrap.cli.job_process import LogFile
 from volume_bootstrap.errors import JobError
-from volume_bootstrap.job_process import LogFile
-from volume_bootstrap.jobs import Job, Work
+from volume_bootstrap.jobs import control, records
+from volume_bootstrap.jobs.records import Job, Work
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.processes import Process, myself
 
@@ -60,11 +61,11 @@ def volume(checkout: Checkout) -> Iterator[Volume]:
     """The checkout's; jobs that a failed test leaves are ended."""
     its = Volume(checkout.volume)
     yield its
-    for job in jobs.all_jobs(its):
+    for job in records.all_jobs(its):
         if (
             job.process.is_here
             and job.group not in (0, os.getpid())
-            and jobs.state_of(its, job) == "running"
+            and records.state_of(its, job) == "running"
         ):
             os.killpg(job.group, signal.SIGKILL)
 
@@ -73,7 +74,7 @@ def volume(checkout: Checkout) -> Iterator[Volume]:
 def bare(tmp_path: Path) -> Volume:
     """An empty volume, on which records are written by hand."""
     its = Volume(tmp_path / "bare")
-    jobs.folder_of(its).mkdir(parents=True)
+    records.folder_of(its).mkdir(parents=True)
     return its
 
 
@@ -117,8 +118,8 @@ def note(volume: Volume, job_id: str, **changes: object) -> Job:
     """Write a record of a job of this process, or as `changes` have it."""
     job = Job(job_id, WORK, myself(), os.getpid(), "2026-01-01T00:00:00+00:00")
     job = replace(job, **changes)
-    jobs.write(jobs.record_of(volume, job_id), job)
-    jobs.log_of(volume, job_id).write_text(f"{job_id} said this\n")
+    records.write(records.record_of(volume, job_id), job)
+    records.log_of(volume, job_id).write_text(f"{job_id} said this\n")
     return job
 
 
@@ -145,9 +146,9 @@ def test_a_job_outlives_its_terminal_and_a_second_start_follows_it(checkout, vol
     os.close(terminal)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGHUP
     gate.wait()
-    (job,) = jobs.all_jobs(volume)
+    (job,) = records.all_jobs(volume)
     assert os.getsid(job.group) == job.group != child
-    assert jobs.state_of(volume, job) == "running"
+    assert records.state_of(volume, job) == "running"
 
     shown = checkout.run("jobs", "show", "setup-1", "--volume", str(checkout.volume)).stdout
     assert shown.startswith("job setup-1: running\n")
@@ -162,12 +163,12 @@ def test_a_job_outlives_its_terminal_and_a_second_start_follows_it(checkout, vol
     _, log = leaves.communicate(timeout=DEADLINE_S)
     assert leaves.returncode == 130
     assert "job setup-1 goes on; follow it again with: python -m volume_bootstrap jobs" in log
-    assert jobs.state_of(volume, job) == "running"
+    assert records.state_of(volume, job) == "running"
     gate.open()
     output, log = stays.communicate(timeout=DEADLINE_S)
     assert (stays.returncode, output) == (0, "")
     assert "set up in" in log
-    assert [jobs.state_of(volume, each) for each in jobs.all_jobs(volume)] == ["done"]
+    assert [records.state_of(volume, each) for each in records.all_jobs(volume)] == ["done"]
     assert (checkout.pointer / "greeting").is_dir()
 
 
@@ -181,9 +182,9 @@ def test_a_killed_job_died_and_one_that_is_stopped_leaves_the_volume(checkout, v
     started = detached(checkout, GATE=str(gate.path))
     started.communicate(timeout=DEADLINE_S)
     orphan = gate.wait()
-    job = jobs.find(volume, "setup-1")
+    job = records.find(volume, "setup-1")
     os.kill(job.group, signal.SIGKILL)
-    wait_until(lambda: jobs.state_of(volume, job) == "died")
+    wait_until(lambda: records.state_of(volume, job) == "died")
     os.kill(orphan, signal.SIGKILL)
     followed = checkout.run("jobs", "logs", "setup-1", "--follow", *place)
     assert followed.returncode == 1
@@ -199,11 +200,11 @@ def test_a_killed_job_died_and_one_that_is_stopped_leaves_the_volume(checkout, v
     stopped = checkout.run("jobs", "stop", "setup-2", *place)
     assert stopped.returncode == 0, stopped.stderr
     assert stopped.stdout.startswith("job setup-2: stopped at 20")
-    log = job_control.read_log(volume, "setup-2")
+    log = control.read_log(volume, "setup-2")
     assert "\x1b" not in log
-    assert (jobs.last_stage(log) or ("",))[0] == "import-check"
+    assert (records.last_stage(log) or ("",))[0] == "import-check"
     assert not is_alive(importing)
-    assert not is_alive(jobs.find(volume, "setup-2").group)
+    assert not is_alive(records.find(volume, "setup-2").group)
     assert checkout.pointer.readlink() == active
     assert snapshot(checkout.pointer.resolve()) == before
 
@@ -264,23 +265,22 @@ def test_lines_without_room_are_counted(tmp_path):
 def test_of_starts_at_once_one_begins_it(bare):
     found: list[tuple[Job, bool]] = []
     threads = [
-        threading.Thread(target=lambda: found.append(job_control._claim(bare, WORK)))
-        for _ in range(8)
+        threading.Thread(target=lambda: found.append(control._claim(bare, WORK))) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert {job.id for job, _ in found} == {"setup-1"}
-    assert [path.name for path in jobs.folder_of(bare).iterdir()] == ["setup-1.json"]
+    assert [path.name for path in records.folder_of(bare).iterdir()] == ["setup-1.json"]
 
 
 CLAIM = """
 import pathlib, sys, time
 from tests.test_jobs import WORK
-from volume_bootstrap import job_control
+from volume_bootstrap.jobs import control
 from volume_bootstrap.layout import Volume
-job_control._claim(Volume(pathlib.Path(sys.argv[1])), WORK)
+control._claim(Volume(pathlib.Path(sys.argv[1])), WORK)
 print("claimed", flush=True)
 time.sleep(60)
 """
@@ -317,16 +317,16 @@ def process_of(pid: int) -> Process:
 def test_a_stop_ends_what_the_job_left_behind(bare, family):
     leader, left = family
     job = note(bare, "setup-1", process=process_of(leader.pid), group=leader.pid)
-    job_control.stop(bare, job)
+    control.stop(bare, job)
     assert leader.wait(DEADLINE_S) == 143
     wait_until(lambda: not is_alive(left))
 
 
 def test_a_stop_waits_for_the_beginning_and_spares_the_starter(bare, starter, family):
     leader, left = family
-    claimed = jobs.find(bare, "setup-1")
+    claimed = records.find(bare, "setup-1")
     assert (claimed.process.pid, claimed.group) == (starter.pid, 0)
-    stopping = threading.Thread(target=job_control.stop, args=(bare, claimed))
+    stopping = threading.Thread(target=control.stop, args=(bare, claimed))
     stopping.start()
     note(bare, "setup-1", process=process_of(leader.pid), group=leader.pid)
     stopping.join(DEADLINE_S)
@@ -336,14 +336,14 @@ def test_a_stop_waits_for_the_beginning_and_spares_the_starter(bare, starter, fa
 
 
 def test_a_stop_of_a_job_whose_starter_dies_ends(bare, starter):
-    claimed = jobs.find(bare, "setup-1")
+    claimed = records.find(bare, "setup-1")
     stopped: list[Job] = []
-    stopping = threading.Thread(target=lambda: stopped.append(job_control.stop(bare, claimed)))
+    stopping = threading.Thread(target=lambda: stopped.append(control.stop(bare, claimed)))
     stopping.start()
     starter.kill()
     stopping.join(DEADLINE_S)
     assert stopped == [claimed]
-    assert jobs.state_of(bare, claimed) == "died"
+    assert records.state_of(bare, claimed) == "died"
 
 
 def test_a_plan_is_no_job_and_the_order_of_projects_is_kept(checkout, volume):
@@ -351,19 +351,19 @@ def test_a_plan_is_no_job_and_the_order_of_projects_is_kept(checkout, volume):
     refused = checkout.run("setup", "-p", "tiny", "--dry-run", "--detach", *place)
     assert refused.returncode == 1
     assert "error: Give --dry-run or --detach, not both" in refused.stderr
-    assert jobs.all_jobs(volume) == []
+    assert records.all_jobs(volume) == []
     other = checkout.root / "projects" / "atom"
     shutil.copytree(checkout.root / "projects" / "tiny", other)
     begun = checkout.run("setup", *("-p", "tiny", "-p", "atom") * 2, "--detach", *place)
     assert begun.returncode == 0, begun.stderr
-    (job,) = jobs.all_jobs(volume)
+    (job,) = records.all_jobs(volume)
     assert job.work.options == ("--project", "tiny", "--project", "atom")
-    job_control.stop(volume, job)
+    control.stop(volume, job)
 
 
 def test_other_work_is_another_job(bare):
     note(bare, "setup-1")
-    assert job_control._claim(bare, WORK)[0].id == "setup-1"
+    assert control._claim(bare, WORK)[0].id == "setup-1"
     for number, work in enumerate(
         [
             replace(WORK, options=("--project", "tiny", "--force")),
@@ -372,43 +372,43 @@ def test_other_work_is_another_job(bare):
         ],
         start=2,
     ):
-        job, is_new = job_control._claim(bare, work)
+        job, is_new = control._claim(bare, work)
         assert (job.id, is_new) == (f"setup-{number}", True)
-    assert job_control._claim(bare, replace(WORK, name="download"))[0].id == "download-1"
+    assert control._claim(bare, replace(WORK, name="download"))[0].id == "download-1"
 
 
 def test_a_job_elsewhere_is_followed_there_and_not_stopped_from_here(bare):
     job = note(bare, "setup-1", process=ELSEWHERE, group=os.getpid())
-    assert jobs.state_of(bare, job) == "running"
-    assert job_control._claim(bare, WORK) == (job, False)
+    assert records.state_of(bare, job) == "running"
+    assert control._claim(bare, WORK) == (job, False)
     with pytest.raises(JobError, match=r"runs as process 7 on elsewhere, not here: stop it there"):
-        job_control.stop(bare, job)
+        control.stop(bare, job)
     said: list[bytes] = []
     ends = threading.Timer(0.3, note, (bare, "setup-1"), {"process": ELSEWHERE, "exit_code": 1})
     ends.start()
-    assert jobs.state_of(bare, job_control.follow(bare, job, said.append)) == "failed"
+    assert records.state_of(bare, control.follow(bare, job, said.append)) == "failed"
     assert said == [b"setup-1 said this\n"]
 
 
 def test_a_job_elsewhere_that_is_silent_died(bare):
     job = note(bare, "setup-1", process=ELSEWHERE)
-    silence(jobs.record_of(bare, "setup-1"))
-    assert jobs.state_of(bare, job) == "died"
-    assert job_control.stop(bare, job) == job
-    assert job_control._claim(bare, WORK)[0].id == "setup-2"
+    silence(records.record_of(bare, "setup-1"))
+    assert records.state_of(bare, job) == "died"
+    assert control.stop(bare, job) == job
+    assert control._claim(bare, WORK)[0].id == "setup-2"
 
 
 def test_an_end_that_was_noted_meanwhile_counts(bare):
     """The record was read before the job noted its end, the process looked for afterwards."""
     before = note(bare, "setup-1", process=replace(myself(), started="1"))
     note(bare, "setup-1", process=before.process, exit_code=0)
-    assert jobs.state_of(bare, before) == "done"
+    assert records.state_of(bare, before) == "done"
 
 
 def test_another_process_of_the_same_number_is_not_the_job(bare):
     job = note(bare, "setup-1", process=replace(myself(), started="1"))
-    assert jobs.state_of(bare, job) == "died"
-    assert job_control.stop(bare, job) == job  # and this one lives to tell
+    assert records.state_of(bare, job) == "died"
+    assert control.stop(bare, job) == job  # and this one lives to tell
 
 
 @pytest.mark.parametrize(
@@ -416,18 +416,18 @@ def test_another_process_of_the_same_number_is_not_the_job(bare):
     ["", "{", "[]", "null", '{"id": 1}', "\0" * 700, "[" * 100_000, b"\xff\xfe"],
 )
 def test_what_cannot_be_read_is_named_and_in_nobodys_way(bare, caplog, content):
-    path = jobs.record_of(bare, "setup-3")
+    path = records.record_of(bare, "setup-3")
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     note(bare, "setup-1")
-    assert [job.id for job in jobs.all_jobs(bare)] == ["setup-1"]
+    assert [job.id for job in records.all_jobs(bare)] == ["setup-1"]
     assert f"{path} is damaged" in caplog.text
     with pytest.raises(JobError, match=r"setup-3\.json is damaged"):
-        jobs.find(bare, "setup-3")
-    new, _ = job_control._claim(bare, replace(WORK, cache="/elsewhere"))
+        records.find(bare, "setup-3")
+    new, _ = control._claim(bare, replace(WORK, cache="/elsewhere"))
     assert new.id == "setup-4"
-    assert jobs.removable(bare) == []  # whose it is, is not known: it may be in work
+    assert records.removable(bare) == []  # whose it is, is not known: it may be in work
     silence(path)
-    assert jobs.removable(bare) == [path]
+    assert records.removable(bare) == [path]
 
 
 def test_the_last_ones_are_kept(bare):
@@ -435,27 +435,30 @@ def test_the_last_ones_are_kept(bare):
         began = f"2026-01-01T00:00:{number:02}+00:00"
         note(bare, f"setup-{number}", began=began, exit_code=number % 2)
     note(bare, "setup-26", began="2025-01-01T00:00:00+00:00")
-    (jobs.folder_of(bare) / "draft.0123").touch()
-    gone = {path.name for path in jobs.removable(bare, kept=jobs.KEPT)}
+    (records.folder_of(bare) / "draft.0123").touch()
+    gone = {path.name for path in records.removable(bare, kept=records.KEPT)}
     assert gone == {"draft.0123"} | {
         f"setup-{number}{suffix}" for number in range(1, 6) for suffix in (".json", ".log")
     }
-    left = {path.name for path in jobs.folder_of(bare).iterdir()}
-    assert left - {path.name for path in jobs.removable(bare)} == {"setup-26.json", "setup-26.log"}
+    left = {path.name for path in records.folder_of(bare).iterdir()}
+    assert left - {path.name for path in records.removable(bare)} == {
+        "setup-26.json",
+        "setup-26.log",
+    }
 
 
 @pytest.mark.parametrize("job_id", ["", "..", "../lock", "setup", "setup-2", "setup-01", "x/y-1"])
 def test_a_job_that_is_not_there_is_said(bare, job_id):
     note(bare, "setup-1")
     with pytest.raises(JobError, match=r"has no job .*; it has: setup-1\."):
-        jobs.find(bare, job_id)
+        records.find(bare, job_id)
 
 
 def test_a_log_that_is_gone_is_said(bare):
     job = note(bare, "setup-1", exit_code=0)
-    jobs.log_of(bare, "setup-1").unlink()
+    records.log_of(bare, "setup-1").unlink()
     with pytest.raises(JobError, match=r"Job setup-1 has no log"):
-        job_control.follow(bare, job, lambda _: None)
+        control.follow(bare, job, lambda _: None)
 
 
 def test_credentials_stay_out_of_what_is_written(checkout, volume):
@@ -467,6 +470,6 @@ def test_credentials_stay_out_of_what_is_written(checkout, volume):
     assert begun.returncode == 0, begun.stderr
     followed = checkout.run("jobs", "logs", "setup-1", "--follow", *place)
     assert followed.returncode == 1
-    written = [path.read_text() for path in jobs.folder_of(volume).iterdir()]
+    written = [path.read_text() for path in records.folder_of(volume).iterdir()]
     assert "http://127.0.0.1:9/simple" in "".join(written)
     assert "secret" not in "".join([*written, begun.stdout, begun.stderr, followed.stdout])

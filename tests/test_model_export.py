@@ -11,12 +11,13 @@ import pytest
 from tests import s3_server
 from tests.copied_models import CONTENTS, PART_BYTES, WEIGHTS, entry, project, take
 from tests.wheels import snapshot
-from volume_bootstrap import files, object_store
+from volume_bootstrap import files
+from volume_bootstrap.bucket import store
+from volume_bootstrap.bucket.store import Place
 from volume_bootstrap.errors import ModelError, StoreError
 from volume_bootstrap.layout import ModelRecord, Volume, manifest_of
-from volume_bootstrap.model_export import to_bucket, to_folder
-from volume_bootstrap.model_import import import_model
-from volume_bootstrap.object_store import Place
+from volume_bootstrap.models.exporting import to_bucket, to_folder
+from volume_bootstrap.models.importing import import_model
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import S3Source
 from volume_bootstrap.sources import s3
@@ -139,7 +140,7 @@ def place(moto, tmp_path, monkeypatch) -> Place:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr(object_store, "PAUSE_S", 0.001)
+    monkeypatch.setattr(store, "PAUSE_S", 0.001)
     return Place(f"s3://bucket/{tmp_path.name}", moto)
 
 

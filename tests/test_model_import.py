@@ -13,11 +13,11 @@ import pytest
 from tests.copied_models import CONTENTS, WEIGHTS, copy_by_hand, entry, project, sha256, take
 from tests.volumes import VOLUME
 from tests.wheels import snapshot
-from volume_bootstrap import model_export
 from volume_bootstrap.errors import DependencyError, ModelError
-from volume_bootstrap.gathering import partial_folder
 from volume_bootstrap.layout import Volume, manifest_of
-from volume_bootstrap.model_import import import_model
+from volume_bootstrap.models import exporting
+from volume_bootstrap.models.gathering import partial_folder
+from volume_bootstrap.models.importing import import_model
 from volume_bootstrap.project import read_project
 from volume_bootstrap.project_files import FileEntry
 from volume_bootstrap.sources.wanted import DRAFTS
@@ -175,7 +175,7 @@ import sys
 from pathlib import Path
 from tests.copied_models import CONTENTS, entry, project
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.model_import import import_model
+from volume_bootstrap.models.importing import import_model
 own = entry({**CONTENTS, "large.bin": Path(sys.argv[2], "large.bin").read_bytes()})
 import_model(Volume(Path(sys.argv[1])), project(own), own, Path(sys.argv[2]))
 """
@@ -205,7 +205,7 @@ def test_a_killed_import_is_gone_on_with(empty, copied):
 
 def test_an_export_comes_back_without_files_in_models_yaml(empty, copied, tmp_path):
     record, _ = bring(empty, copied)
-    model_export.to_folder(empty, record, tmp_path / "out")
+    exporting.to_folder(empty, record, tmp_path / "out")
     whole = entry(files=[], sources=[{"kind": "modelscope"}])
     again, _ = bring(Volume(tmp_path / "other"), tmp_path / "out" / "one", whole)
     assert again.folder == record.folder
@@ -220,7 +220,7 @@ def test_an_export_comes_back_without_files_in_models_yaml(empty, copied, tmp_pa
 @pytest.mark.parametrize("change", [{"id": "org/other"}, {"revision": "v2"}])
 def test_an_export_of_another_model_is_refused(empty, copied, tmp_path, change):
     record, _ = bring(empty, copied)
-    model_export.to_folder(empty, record, tmp_path / "out")
+    exporting.to_folder(empty, record, tmp_path / "out")
     other = entry(**change)
     with pytest.raises(ModelError, match=r"holds org/one, as its \.record\.json tells"):
         bring(empty, tmp_path / "out" / "one", other)
@@ -231,7 +231,7 @@ def test_an_export_of_another_model_is_refused(empty, copied, tmp_path, change):
 def exported(tmp_path: Path) -> Path:
     """The demo's VAD as `models export` leaves it."""
     record = manifest_of(VOLUME, "demo").model("fsmn-vad")
-    assert model_export.to_folder(VOLUME, record, tmp_path / "out")
+    assert exporting.to_folder(VOLUME, record, tmp_path / "out")
     return tmp_path / "out" / "fsmn-vad"
 
 

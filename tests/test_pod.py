@@ -17,12 +17,13 @@ import worker
 from tests.faults.namespaces import read_only
 from tests.runpod_api import KEY, RunPodApi
 from tests.test_handler import environment
-from volume_bootstrap import __version__, smoke
+from volume_bootstrap import __version__
 from volume_bootstrap.errors import PodError
 from volume_bootstrap.layout import Volume, running_python
-from volume_bootstrap.pod_creation import start_command
+from volume_bootstrap.pod import smoke
+from volume_bootstrap.pod.creation import start_command
+from volume_bootstrap.pod.smoke import check_image
 from volume_bootstrap.project import read_project
-from volume_bootstrap.smoke import check_image
 
 ROOT = Path(__file__).resolve().parent.parent
 POD = [sys.executable, "-m", "volume_bootstrap", "pod"]

@@ -15,7 +15,7 @@ import pytest
 from tests.runpod_api import KEY, RunPodApi
 from volume_bootstrap.cli import app
 from volume_bootstrap.errors import ApiError, PodError, ProvisionError
-from volume_bootstrap.pod_creation import STOCK_IMAGE, start_command
+from volume_bootstrap.pod.creation import STOCK_IMAGE, start_command
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "https://example.com/speech-worker-1.tar.gz"

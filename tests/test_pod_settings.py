@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_handler import environment
 from volume_bootstrap.errors import PodError
-from volume_bootstrap.pod_settings import PodSettings
+from volume_bootstrap.pod.settings import PodSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,7 +102,7 @@ def test_no_program_that_is_started_sees_the_key(tmp_path):
     """The volume takes no lock: the run ends right after the settings were read."""
     (tmp_path / ".metadata").write_text("")
     script = (
-        "import os\nfrom volume_bootstrap.cli import app\n"
+        "import os\nfrom volume_bootstrap.cli.app import app\n"
         "try:\n    app(['pod'], standalone_mode=False)\n"
         "finally:\n    print(sorted(n for n in os.environ if n.startswith('RUNPOD_')))"
     )

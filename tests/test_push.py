@@ -15,10 +15,10 @@ from tests import s3_server
 from tests.copied_models import CONTENTS, PART_BYTES, WEIGHTS, push_all, served, take
 from tests.s3_server import Proxy, answer, hang_up, refusal
 from tests.server_process import ROOT
-from volume_bootstrap import object_store
+from volume_bootstrap.bucket import store
 from volume_bootstrap.errors import ModelError, StoreError
 from volume_bootstrap.layout import Volume, manifest_of
-from volume_bootstrap.s3_client import connect
+from volume_bootstrap.sources.s3_client import connect
 
 LOCK = ".metadata/lock"
 MANIFEST = ".metadata/tiny-py3.11.json"
@@ -55,7 +55,7 @@ def _environment(monkeypatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(object_store, "PAUSE_S", 0.001)
+    monkeypatch.setattr(store, "PAUSE_S", 0.001)
 
 
 @pytest.fixture

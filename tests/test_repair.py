@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.repair import RELEASED, VERSION_FILE, repair_modelscope
-from volume_bootstrap.uv_tool import find_uv
+from volume_bootstrap.packages.repair import RELEASED, VERSION_FILE, repair_modelscope
+from volume_bootstrap.packages.uv_tool import find_uv
 
 OLD, MENDED = "1.15.0", "1.16.1"
 NEEDS = (

@@ -6,8 +6,8 @@ import pytest
 
 from tests.runpod_api import KEY, RunPodApi
 from volume_bootstrap.errors import ApiError, PodError
-from volume_bootstrap.pod_creation import PodPlan, follow, start_command
-from volume_bootstrap.runpod_api import RunPod
+from volume_bootstrap.pod.creation import PodPlan, follow, start_command
+from volume_bootstrap.pod.runpod_api import RunPod
 
 TRIES = 4
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.torch_index import VARIABLE, address
 from tests.wheels import environment, make_wheel, use
-from volume_bootstrap.dependencies import resolve
-from volume_bootstrap.uv_tool import Places, find_uv
+from volume_bootstrap.packages.dependencies import resolve
+from volume_bootstrap.packages.uv_tool import Places, find_uv
 
 
 @pytest.fixture

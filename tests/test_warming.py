@@ -14,7 +14,7 @@ from tests.test_bootstrap_dependencies import active, install, lock, tiny, volum
 from tests.wheels import ROOT, make_wheel
 from volume_bootstrap import import_bundle
 from volume_bootstrap.import_bundle import IDENTITY
-from volume_bootstrap.integrity import damaged_packages
+from volume_bootstrap.packages.integrity import damaged_packages
 
 __all__ = ["lock", "volume", "wheels"]  # fixtures
 

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from volume_bootstrap.dependencies import resolve
-from volume_bootstrap.export import TORCH
 from volume_bootstrap.files import sha256_of
 from volume_bootstrap.layout import running_python
+from volume_bootstrap.onnx_export.exporter import TORCH
+from volume_bootstrap.packages.dependencies import resolve
+from volume_bootstrap.packages.uv_tool import find_uv
 from volume_bootstrap.project import ROOT
 from volume_bootstrap.project_files import PLACEHOLDER
-from volume_bootstrap.uv_tool import find_uv
 
 VARIABLE = "TORCH_CPU_INDEX"
 FOLDER = ROOT / "volume" / ".cache" / f"{TORCH.replace('==', '-')}-py{running_python()}"

@@ -1,6 +1,6 @@
 """``python -m volume_bootstrap``."""
 
-from volume_bootstrap.cli import main
+from volume_bootstrap.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from volume_bootstrap.errors import DamageError
-from volume_bootstrap.integrity import Damage
+from volume_bootstrap.packages.integrity import Damage
 
 STDERR = Console(stderr=True, highlight=False, emoji=False)
 """Bars and log lines go through the same console, or they would write over each other."""

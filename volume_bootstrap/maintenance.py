@@ -5,12 +5,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from volume_bootstrap import download, files, generations, jobs, lock, models, setup
-from volume_bootstrap.bundle import extraction_folder
+from volume_bootstrap import files, lock
+from volume_bootstrap.bundle.archive import extraction_folder
 from volume_bootstrap.errors import VolumeError
-from volume_bootstrap.integrity import Damage, damaged_packages
+from volume_bootstrap.jobs import records
 from volume_bootstrap.layout import Generation, LayoutError, Manifest, Volume, read_manifest
-from volume_bootstrap.uv_tool import find_uv
+from volume_bootstrap.models import download, recording, versions
+from volume_bootstrap.packages import generations
+from volume_bootstrap.packages.integrity import Damage, damaged_packages
+from volume_bootstrap.packages.uv_tool import find_uv
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +99,10 @@ def verify_models(volume: Volume, project: str, *, quick: bool) -> list[Damage]:
     """Compare a project's models with its manifest."""
     path = volume.manifest(project)
     try:
-        records = read_manifest(path).models
+        served = read_manifest(path).models
     except LayoutError as error:
         return [Damage(project, path, str(error))]
-    return models.verify(volume, records, quick=quick)
+    return versions.verify(volume, served, quick=quick)
 
 
 def removable(volume: Volume, keep: int) -> list[Path]:
@@ -107,7 +110,7 @@ def removable(volume: Volume, keep: int) -> list[Path]:
 
     And what jobs left that have ended.
     """
-    manifests = setup.manifests(volume)
+    manifests = recording.manifests(volume)
     old = [
         volume.generations / generation.id
         for name in project_names(volume)
@@ -121,13 +124,13 @@ def removable(volume: Volume, keep: int) -> list[Path]:
         # What a damaged manifest told of is not known, so every model may be needed.
         logger.warning("models stay: %s cannot be read", ", ".join(map(str, sorted(unread))))
     else:
-        records = [record for manifest in manifests.values() for record in manifest.models]
-        records += download.fetched_alone(volume)
-        unused = models.unused(volume, records)
+        served = [record for manifest in manifests.values() for record in manifest.models]
+        served += download.fetched_alone(volume)
+        unused = versions.unused(volume, served)
     torn = generations.unreadable(volume)
     gone = generations.gone_workers(volume)
     bundles = [folder for folder in [extraction_folder(volume)] if folder.is_dir()]
-    ended = jobs.removable(volume)
+    ended = records.removable(volume)
     return [*old, *torn, *generations.leftovers(volume), *bundles, *unused, *gone, *ended]
 
 

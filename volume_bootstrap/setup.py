@@ -2,21 +2,18 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
-from volume_bootstrap import generations, models, recording
-from volume_bootstrap.building import build
-from volume_bootstrap.dependencies import Plan
-from volume_bootstrap.errors import DependencyError
 from volume_bootstrap.files import copy_file, sha256_of
 from volume_bootstrap.layout import (
     Generation,
-    LayoutError,
     Manifest,
     ModelRecord,
     Volume,
-    read_manifest,
 )
+from volume_bootstrap.models import provisioning, recording
+from volume_bootstrap.packages import generations
+from volume_bootstrap.packages.building import build
+from volume_bootstrap.packages.dependencies import Plan
 from volume_bootstrap.project import ROOT, Project
 
 logger = logging.getLogger(__name__)
@@ -85,43 +82,9 @@ def download(
     ModelError
         No source gives a model's files, or they are not the ones they should be.
     """
-    generation = active_generation(volume, project.name)
+    generation = generations.required(volume, project.name)
     records, fetched = _provision(volume, project, generation, force=force)
     return records, _record(volume, project, records) or fetched
-
-
-def active_generation(volume: Volume, project: str) -> Generation:
-    """Return the project's active generation.
-
-    Raises
-    ------
-    DependencyError
-        It has none, or its record is damaged.
-    """
-    generation = generations.active(volume, project)
-    if generation is None:
-        raise DependencyError(
-            f"Project {project} has no packages for Python {volume.python} on {volume.root}. "
-            f"Install them with: python -m volume_bootstrap deps install --project {project} "
-            f"--volume {volume.root}"
-        )
-    return generation
-
-
-def manifests(volume: Volume) -> dict[Path, Manifest]:
-    """Manifests that can be read, of each project and Python, by their path."""
-    found = {}
-    for path in sorted(volume.metadata.glob("*-py*.json")):
-        try:
-            found[path] = read_manifest(path)
-        except LayoutError as error:
-            logger.warning("%s Its models are looked at anew.", error)
-    return found
-
-
-def recorded_models(volume: Volume) -> list[ModelRecord]:
-    """Models that any manifest on the volume tells of: they serve every project and Python."""
-    return [record for manifest in manifests(volume).values() for record in manifest.models]
 
 
 def _provision(
@@ -129,8 +92,8 @@ def _provision(
 ) -> tuple[tuple[ModelRecord, ...], bool]:
     """Bring models and samples to the volume; the manifest does not tell of them yet."""
     folder = volume.generations / generation.id
-    records, fetched = models.provision(
-        volume, project.models, recorded_models(volume), folder, force=force
+    records, fetched = provisioning.provision(
+        volume, project.models, recording.recorded_models(volume), folder, force=force
     )
     copied = [_copy_sample(volume, sample) for sample in project.settings.samples]
     return records, fetched or any(copied)

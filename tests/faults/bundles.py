@@ -10,10 +10,10 @@ from typing import Any
 from tests.faults.scene import TIMEOUT_S, Finished, How, Scene, scene
 from tests.faults.serving import PROJECT
 from tests.faults.verdict import KINDS
-from volume_bootstrap.bundle import opened
-from volume_bootstrap.bundle_manifest import BundleManifest
+from volume_bootstrap.bundle.archive import opened
+from volume_bootstrap.bundle.manifest import BundleManifest
 from volume_bootstrap.errors import BundleError
-from volume_bootstrap.resolution import parse_lock, versions_of
+from volume_bootstrap.packages.resolution import parse_lock, versions_of
 
 ALONE = ("unshare", "--user", "--map-root-user", "--net")
 """What follows has no network, not even loopback."""

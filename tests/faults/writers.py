@@ -15,7 +15,7 @@ from tests.faults.report import Row, tell
 from tests.faults.scene import STAGE, TIMEOUT_S, How, Scene, finish
 from tests.faults.verdict import KINDS, judge, judge_rerun, served
 from tests.wheels import ROOT
-from volume_bootstrap.generations import KEPT
+from volume_bootstrap.packages.generations import KEPT
 
 NUM_SWITCHES = 8
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from volume_bootstrap.errors import SourceError
-from volume_bootstrap.hub_layouts import INDEX
 from volume_bootstrap.project_files import ModelEntry
-from volume_bootstrap.sources.wanted import DRAFTS, FETCHED, RECORD, Wanted
+from volume_bootstrap.sources.wanted import DRAFTS, FETCHED, INDEX, RECORD, Wanted
 
 logger = logging.getLogger(__name__)
 

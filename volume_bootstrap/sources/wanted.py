@@ -14,6 +14,8 @@ RECORD = ".record.json"
 """In a version's folder: its record, for a run that finds the folder and no manifest of it."""
 FETCHED = ".fetched.json"
 """In a folder that is being filled: all files are whole, and these are their digests."""
+INDEX = ".msc"
+"""In a model's folder: what modelscope counts as present there."""
 NO_LIST = (ValueError, KeyError, TypeError, AttributeError)
 """What the hubs' clients raise when they are answered something else than a list."""
 

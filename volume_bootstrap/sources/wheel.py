@@ -5,10 +5,10 @@ from pathlib import Path
 
 from volume_bootstrap.errors import SourceError, ToolError
 from volume_bootstrap.files import remove
+from volume_bootstrap.packages.uv_tool import find_uv
 from volume_bootstrap.project_files import WheelSource
 from volume_bootstrap.sources.local import take
 from volume_bootstrap.sources.wanted import DRAFTS, Wanted
-from volume_bootstrap.uv_tool import find_uv
 
 
 def fetch(source: WheelSource, wanted: Sequence[Wanted], folder: Path) -> dict[str, str]:

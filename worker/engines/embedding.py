@@ -33,8 +33,8 @@ FEW_WINDOWS = 120
 ROW_FRAMES = 2
 """Frames of 10 ms for which the network gives one row."""
 MAX_TILE_FRAMES = 200
-"""Longest tile that the network takes (volume_bootstrap/campplus.py says why); a longer window lies
-in several."""
+"""Longest tile that the network takes (volume_bootstrap/onnx_export/campplus.py says why); a longer
+window lies in several."""
 
 
 class SpeakerEmbedding:

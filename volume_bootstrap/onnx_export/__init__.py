@@ -1,0 +1,1 @@
+"""torch -> ONNX, in a process and a folder that no job ever sees."""

@@ -1,0 +1,1 @@
+"""A project's packages on the volume: resolved, built beside, switched to."""
