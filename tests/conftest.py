@@ -121,12 +121,17 @@ def load() -> Loader:
     return Loader()
 
 
-@pytest.fixture
-def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let a test set up the process's log; it is given back."""
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """Give the levels of our logs back, which a program that runs within a test sets."""
     ours = [logging.getLogger(name) for name in ("worker", "volume_bootstrap")]
     before = [logger.level for logger in ours]
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     yield
     for logger, level in zip(ours, before, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test set up the process's log; its handlers are given back."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.runpod_api import KEY, RunPodApi
-from volume_bootstrap.cli import app
+from volume_bootstrap.cli.app import app
 from volume_bootstrap.errors import ApiError, PodError, ProvisionError
 from volume_bootstrap.pod.creation import STOCK_IMAGE, start_command
 

@@ -32,6 +32,8 @@ KILLS_OF_ONE = 30
 PACKING = (START, "verify", "resolve", "fetch", "pack")
 UNPACKING = (START, "extract-models", "extract-wheels", "install", "compile", "import-check")
 """Stages of bundles that take a while; others are hit as it comes."""
+SWITCHING = ("switch-models", "switch-deps", "manifest", "publish")
+"""From the first name that changes to the last: short, and what matters most."""
 
 
 def try_provisioner(wanted: re.Pattern[str], seed: int, num_kills: int) -> bool:
@@ -67,7 +69,8 @@ def _targets(
     yield Target("setup, new packages", "setup", ("packages",), count), scene
     yield Target("models download", "models download", ("models",), count), scene
     yield Target(bundles.CREATE, bundles.CREATE, KINDS, KILLS_OF_ONE, (), PACKING), create_scene
-    yield Target(bundles.APPLY, bundles.APPLY, KINDS, KILLS_OF_ONE, (), UNPACKING), apply_scene
+    stages = (*UNPACKING, *SWITCHING)
+    yield Target(bundles.APPLY, bundles.APPLY, KINDS, KILLS_OF_ONE, (), stages), apply_scene
     options, stages = ["--force"], ["export"]
     yield (
         Target("models download, export", "models download", ("models",), 3, options, stages),

@@ -52,7 +52,7 @@ def apply(volume: Volume, bundle: Bundle, *, force: bool = False) -> Outcome:
         raise BundleError(
             f"{bundle.path} cannot be applied to {volume.root}; nothing was written:{reasons}"
         )
-    with writing(volume), provisioning.telling_no_room(volume):
+    with writing(volume), provisioning.telling_no_room("the bundle", volume.root):
         # Another may have written while this one waited.
         changes = preflight.changes_of(volume, bundle, force=force)
         for entry, record in changes.missing:

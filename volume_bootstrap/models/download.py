@@ -17,6 +17,7 @@ from volume_bootstrap.errors import ModelError
 from volume_bootstrap.layout import ModelRecord, Volume
 from volume_bootstrap.models import versions
 from volume_bootstrap.models.gathering import Gathered, gather, partial_folder
+from volume_bootstrap.models.provisioning import telling_no_room
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import (
     HuggingFaceSource,
@@ -67,16 +68,9 @@ def download(volume: Volume, wish: Wish, *, force: bool) -> tuple[ModelRecord, b
         logger.info("%s is there from an earlier download; --force asks the hub again", wish.id)
         versions.publish(volume, [before])
         return before, False
-    try:
+    with telling_no_room(wish.id, volume.models):
         record = _finish(volume, entry, _gather(volume, entry, force=force), force=force)
         versions.publish(volume, [record])
-    except OSError as error:
-        if error.errno not in files.FULL:
-            raise
-        raise ModelError(
-            f"There is no room left for {wish.id} on {volume.models}: {error.strerror}. Free some, "
-            "and run this again: what was fetched stays."
-        ) from error
     return record, before is None or before.folder != record.folder
 
 

@@ -226,7 +226,7 @@ def _take(
         with Exporter(volume, packages or volume.generations) as exporter:
             return provisioning.export_with(exporter, target, network)
 
-    with provisioning.telling_no_room(volume):
+    with provisioning.telling_no_room("the models", volume.models):
         stage("copy")
         logger.info("%s: copying %d files from %s", entry.alias, len(digests), folder)
         for path, digest in digests.items():

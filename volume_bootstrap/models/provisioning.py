@@ -90,7 +90,7 @@ def provision(
         if finding.record is not None and finding.plan.action == "keep"
     }
     missing = [finding for finding in findings if finding.plan.action != "keep"]
-    with telling_no_room(volume):
+    with telling_no_room("the models", volume.models):
         # The sources come first, because the export is dear.
         gathered = _gather_all(volume, missing, force=force)
         with Exporter(volume, generation) as exporter:
@@ -103,8 +103,8 @@ def provision(
 
 
 @contextmanager
-def telling_no_room(volume: Volume) -> Iterator[None]:
-    """Make an error that tells what to do of a full volume.
+def telling_no_room(what: str, folder: Path) -> Iterator[None]:
+    """Make an error that tells what to do of a full volume: `what` was on its way to `folder`.
 
     Raises
     ------
@@ -117,8 +117,8 @@ def telling_no_room(volume: Volume) -> Iterator[None]:
         if error.errno not in files.FULL:
             raise
         raise ModelError(
-            f"There is no room left for the models on {volume.models}: {error.strerror}. Free some "
-            "or enlarge the volume, and run this again: what was fetched stays."
+            f"There is no room left for {what} on {folder}: {error.strerror}. Free some or enlarge "
+            "the volume, and run this again: what is there stays."
         ) from error
 
 
