@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.bundles import Tiny, applied, tiny
 from tests.index_server import serve
@@ -176,6 +177,37 @@ def test_a_file_that_is_damaged_in_secret_is_found_as_it_is_packed(made, tmp_pat
     assert not (tmp_path / "tiny.tar").exists()
 
 
+def packed_with(made: Tiny, path: Path, *samples: str) -> subprocess.CompletedProcess[str]:
+    """Let the project have these samples, set it up, and pack it."""
+    for sample in samples:
+        source = made.checkout.root / sample
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_bytes(sample.encode())
+    described = made.checkout.root / "projects" / "tiny" / "project.yaml"
+    content = {**yaml.safe_load(described.read_bytes()), "samples": list(samples)}
+    described.write_text(yaml.safe_dump(content))
+    assert made.checkout.setup().returncode == 0
+    place = ["--project", "tiny", "--volume", str(made.checkout.volume)]
+    return made.checkout.run("bundle", "create", str(path), *place)
+
+
+def test_samples_may_be_called_as_files_are(made, tmp_path):
+    names = ["my call.wav", "会议录音.wav"]
+    done = packed_with(made, tmp_path / "tiny.tar", *names)
+    assert done.returncode == 0, done.stderr
+    volume = Volume(tmp_path / "volume")
+    applied(tmp_path / "tiny.tar", volume)
+    assert sorted(path.name for path in (volume.root / "samples").iterdir()) == names
+
+
+def test_two_samples_of_one_name_are_told_before_anything_is_fetched(made, tmp_path):
+    done = packed_with(made, tmp_path / "tiny.tar", "one/call.wav", "two/call.wav")
+    assert done.returncode == 1
+    assert "error: Project tiny cannot be packed: " in done.stderr
+    assert "call.wav is there twice" in done.stderr
+    assert not list(tmp_path.glob("tiny.tar*"))
+
+
 def test_two_at_once_do_not_write_the_same_bundle(made, tmp_path):
     made.set_up()
     path = tmp_path / "tiny.tar"
@@ -230,6 +262,29 @@ def test_a_killed_create_goes_on_where_it_was(made, tmp_path):
     with opened(path) as bundle:
         assert bundle.damaged(bundle.manifest.contents()) == []
     assert not list(tmp_path.glob("tiny.tar.*"))
+
+
+def test_a_private_index_is_asked_with_its_credentials_which_stay_here(made, tmp_path):
+    served = tmp_path / "served"
+    make_wheel(served, "greeting", "1.0")
+    path = tmp_path / "tiny.tar"
+    arguments = ["bundle", "create", str(path), "--project", "tiny", "--verbose"]
+    arguments += ["--volume", str(made.checkout.volume)]
+    with serve(served) as index:
+        index.misbehave(credentials="someone:pass word")
+        url = index.url.replace("://", "://someone:pass%20word@")
+        variables = {"PIP_FIND_LINKS": "", "PIP_INDEX_URL": url, "UV_OFFLINE": "false"}
+        assert made.checkout.setup(**variables).returncode == 0
+        done = made.checkout.run(*arguments, **variables)
+        assert done.returncode == 0, done.stderr
+        assert "pass%20word" not in done.stderr + done.stdout
+        assert b"pass%20word" not in path.read_bytes()
+        # What uv knows of the index by now is asked for no more: the file is.
+        index.misbehave(credentials="someone:else")
+        refused = made.checkout.run(*arguments, **variables)
+    assert refused.returncode == 1
+    assert "answers 401 Unauthorized. Name the index with the credentials" in refused.stderr
+    assert "pass%20word" not in refused.stderr
 
 
 def test_an_index_that_serves_another_file_is_refused(made, tmp_path):

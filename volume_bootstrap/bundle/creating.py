@@ -6,17 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from pydantic import ValidationError
+
 from volume_bootstrap import console, files
 from volume_bootstrap.bundle import archive, wheels
 from volume_bootstrap.bundle.manifest import BundledSample, BundleManifest
 from volume_bootstrap.bundle.wheels import Target
 from volume_bootstrap.errors import BundleError, DependencyError, ModelError
-from volume_bootstrap.layout import ModelFile, ModelRecord, Volume
+from volume_bootstrap.layout import Generation, ModelFile, ModelRecord, Volume
 from volume_bootstrap.models.plans import look
 from volume_bootstrap.models.recording import recorded_models
 from volume_bootstrap.packages import generations, resolution
 from volume_bootstrap.packages.dependencies import inputs_of
-from volume_bootstrap.project import ROOT, Project
+from volume_bootstrap.project import ROOT, Project, mistakes
 from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
@@ -47,14 +49,43 @@ def create(volume: Volume, project: Project, target: Target, path: Path) -> Bund
             f"{project.name} --volume {volume.root}"
         )
     records = _records(volume, project)
-    resolved, uv = wheels.resolve(volume, project, generation, target)
+    # Before anything is fetched: it may refuse what the project names.
+    described = _described(project, generation, target, records)
+    resolved, access = wheels.resolve(volume, project, generation, target)
     parts = path.with_name(f"{path.name}.parts")
     with files.held(parts) as is_ours:
         if not is_ours:
             raise BundleError(f"Another run makes {path}. Run this again when it has ended.")
-        gathered = wheels.gather(resolved, uv, target, parts)
+        gathered = wheels.gather(resolved, access, target, parts)
+        packages = {
+            "lock": resolution.record(resolved),
+            "image": resolution.versions_of(resolved.image),
+            "wheels": [wheel for wheel, _ in gathered],
+        }
+        manifest = BundleManifest.model_validate({**dict(described), **packages})
+        sources = {wheel.sha256: place for wheel, place in gathered}
+        for record in records:
+            folder = volume.models / record.folder
+            sources |= {file.sha256: folder / file.path for file in record.files}
         samples = [ROOT / sample for sample in project.settings.samples]
-        manifest = BundleManifest(
+        sources |= {files.sha256_of(sample): sample for sample in samples}
+        _write(manifest, sources, path)
+        files.remove(parts)
+    return manifest
+
+
+def _described(
+    project: Project, generation: Generation, target: Target, records: list[ModelRecord]
+) -> BundleManifest:
+    """The manifest without packages.
+
+    Raises
+    ------
+    BundleError
+        The project names something that a bundle does not hold.
+    """
+    try:
+        return BundleManifest(
             project=project.name,
             settings=project.settings.model_copy(update={"samples": []}),
             dependencies=project.dependencies,
@@ -62,20 +93,17 @@ def create(volume: Volume, project: Project, target: Target, path: Path) -> Bund
             variant=generation.variant,
             python=target.python,
             platform=target.platform_name,
-            lock=resolution.record(resolved),
-            image=resolution.versions_of(resolved.image),
-            wheels=[wheel for wheel, _ in gathered],
+            lock="",
+            image={},
+            wheels=[],
             records=[_placeless(record) for record in records],
-            samples=[_sample(sample) for sample in samples],
+            samples=[_sample(ROOT / sample) for sample in project.settings.samples],
         )
-        sources = {wheel.sha256: place for wheel, place in gathered}
-        for record in records:
-            folder = volume.models / record.folder
-            sources |= {file.sha256: folder / file.path for file in record.files}
-        sources |= {files.sha256_of(sample): sample for sample in samples}
-        _write(manifest, sources, path)
-        files.remove(parts)
-    return manifest
+    except ValidationError as error:
+        raise BundleError(
+            f"Project {project.name} cannot be packed: {mistakes(error)}. Rename that in the "
+            "project, and run `setup` and this again."
+        ) from error
 
 
 def _records(volume: Volume, project: Project) -> list[ModelRecord]:

@@ -56,6 +56,15 @@ def _file_path(path: str) -> str:
     return path
 
 
+def _plain_name(name: str) -> str:
+    """Refuse what is no name of one file, or cannot be shown."""
+    if not name.isprintable() or "/" in name or name in {"", ".", ".."}:
+        raise ValueError(f"{name!r} is no name of a file")
+    if len(name.encode()) > MOST_NAME_BYTES - len(".partial"):
+        raise ValueError(f"{name!r:.60} is too long for the name of a file")
+    return name
+
+
 NameLength = Field(max_length=MOST_NAME_BYTES - len(".partial"))
 """The provisioner writes beside a name first."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"), NameLength]
@@ -86,7 +95,7 @@ class BundledWheel(Content):
 class BundledSample(Content):
     """A sample, by its file name."""
 
-    name: Name
+    name: Annotated[str, AfterValidator(_plain_name)]
 
 
 class BundleManifest(_Strict):

@@ -6,7 +6,7 @@ import platform
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from volume_bootstrap.packages.resolution import Package, Resolution
 from volume_bootstrap.packages.uv_tool import Uv, find_uv
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project import Project
+from volume_bootstrap.project_files import Group
 from volume_bootstrap.runner import run
 from volume_bootstrap.sources import web
 from volume_bootstrap.sources.local import take
@@ -66,9 +67,24 @@ class _File:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How files of indexes are asked for: a file of certificates, and the credentials by host."""
+
+    certificates: str | None
+    credentials: Mapping[str, str]
+
+    def address(self, address: str) -> str:
+        """The address of a file with the credentials of an index on its host: a lock has none."""
+        parts = urlsplit(address)
+        if not (credentials := self.credentials.get(parts.netloc)):
+            return address
+        return parts._replace(netloc=f"{credentials}@{parts.netloc}").geturl()
+
+
 def resolve(
     volume: Volume, project: Project, generation: Generation, target: Target
-) -> tuple[Resolution, Uv]:
+) -> tuple[Resolution, Access]:
     """Resolve a project for the target, to the versions that serve on the volume.
 
     Raises
@@ -95,7 +111,7 @@ def resolve(
             uv = find_uv(None, target.mirror)
             asking = replace(uv, target=(*options, "--constraints", str(constraints)))
             groups = project.groups(generation.variant)
-            return resolve_groups(asking, groups), uv
+            return resolve_groups(asking, groups), _access(uv, groups)
         except ToolError as error:
             raise DependencyError(
                 f"The packages of project {project.name} that serve on {volume.root} do not "
@@ -103,8 +119,16 @@ def resolve(
             ) from error
 
 
+def _access(uv: Uv, groups: Sequence[Group]) -> Access:
+    tables = [*uv.places.indexes(), *resolution.private_indexes(groups)]
+    addresses = [*(str(table["url"]) for table in tables), *uv.places.links]
+    places = [urlsplit(address).netloc.rpartition("@") for address in addresses]
+    certificates = uv.environment.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_FILE")
+    return Access(certificates, {host: said for said, at, host in places if at})
+
+
 def gather(
-    resolved: Resolution, uv: Uv, target: Target, folder: Path
+    resolved: Resolution, access: Access, target: Target, folder: Path
 ) -> list[tuple[BundledWheel, Path]]:
     """Bring all wheels of a lock into a folder; what is there from an earlier run stays.
 
@@ -120,10 +144,10 @@ def gather(
     wanted = [file for package in (*resolved.packages, *resolved.image) for file in _files(package)]
     stage("fetch")
     try:
-        _fetch(wanted, uv, folder)
+        _fetch(wanted, access, folder)
     except SourceError as error:
         raise BundleError(
-            f"A package cannot be fetched: {error} Run the same again to go on."
+            f"A package cannot be fetched: {error} What was fetched stays: run the same again."
         ) from error
     stage("build")
     found = []
@@ -161,7 +185,7 @@ def _files(package: Package) -> list[_File]:
     return found
 
 
-def _fetch(wanted: Sequence[_File], uv: Uv, folder: Path) -> None:
+def _fetch(wanted: Sequence[_File], access: Access, folder: Path) -> None:
     """Bring files into a folder, each with the SHA-256 that the lock has."""
     folder.mkdir(parents=True, exist_ok=True)
     missing: dict[str, _File] = {}
@@ -177,15 +201,20 @@ def _fetch(wanted: Sequence[_File], uv: Uv, folder: Path) -> None:
     if not missing:
         return
     logger.info("fetching %d packages", len(missing))
-    certificates = uv.environment.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_FILE")
     with web.session() as session, Progress("packages") as progress:
-        session.verify = certificates or True
+        session.verify = access.certificates or True
         save_all(
             [Wanted(file.name, sha256=file.sha256) for file in missing.values()],
             folder,
-            lambda file: web.opener(session, missing[file.path].address),
+            lambda file: web.opener(session, access.address(missing[file.path].address), _refused),
             progress,
         )
+
+
+def _refused(status: int) -> str:
+    if status in {401, 403}:
+        return "Name the index with the credentials that it asks for: https://NAME:WORD@HOST/..."
+    return ""
 
 
 def _build(source: Path, file: _File, target: Target) -> Path:
