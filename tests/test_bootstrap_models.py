@@ -431,8 +431,8 @@ def test_what_no_manifest_names_is_unused(hub, empty):
     with pytest.raises(ModelError):
         provision(empty, entry(NOT_BUNDLED, alias="three"))
     partial = gathering.partial_folder(empty, entry(NOT_BUNDLED, alias="three"), force=False)
-    assert versions.unused(empty, records) == [partial]
-    assert versions.unused(empty, [one]) == [
+    assert versions.unused(empty, [r.folder for r in records]) == [partial]
+    assert versions.unused(empty, [one.folder]) == [
         partial,
         empty.models / "hub" / "org" / "two",
         empty.models / "models" / "org" / "two",

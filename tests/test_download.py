@@ -16,12 +16,14 @@ import pytest
 from tests.faults.namespaces import read_only, small_disk
 from tests.hub_server import HubServer
 from tests.wheels import Checkout, make_checkout, make_wheel
+from volume_bootstrap import maintenance
 from volume_bootstrap.errors import ModelError
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.models import download, versions
 from volume_bootstrap.models.download import Wish
 from volume_bootstrap.packages.uv_tool import find_uv
 from volume_bootstrap.sources import transfer
+from volume_bootstrap.sources.wanted import RECORD
 
 CONTENTS = {
     "configuration.json": b'{"task": "asr"}',
@@ -161,9 +163,16 @@ def test_another_revision_takes_its_place_and_clean_the_older_one(hub, cache):
     assert len([url for url in fetched(hub) if "model.pt" in url]) == 1  # the same file: linked
     assert (cache.models / "hub" / MODEL / "sub" / "am.mvn").read_bytes() == b"<Nnet> 2"
     kept = download.fetched_alone(cache)
-    assert [record.folder for record in kept] == [newer.folder]
+    assert kept == [newer.folder]
     assert cache.models / older.folder in versions.unused(cache, kept)
     assert cache.models / newer.folder not in versions.unused(cache, kept)
+
+
+def test_clean_leaves_one_whose_record_is_damaged(hub, cache):
+    """It costs a look at the files, as long as they are there."""
+    record, _ = download.download(cache, Wish(MODEL, None, "modelscope"), force=False)
+    (cache.models / record.folder / RECORD).write_text("{")
+    assert maintenance.removable(cache, 2) == []
 
 
 def test_what_was_damaged_since_comes_again(hub, cache):

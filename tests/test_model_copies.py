@@ -66,6 +66,17 @@ def test_an_alias_of_several_projects_needs_one(checkout):
     assert json.loads(bring(checkout, "--json").stdout)["model"]["alias"] == "words"
 
 
+def test_what_the_defaults_name_besides_is_told(checkout):
+    other = {**MODEL, "alias": "other", "id": "org/other"}
+    checkout.describe(["greeting==1.0"], ["greeting"], [MODEL, other])
+    path = checkout.root / "projects" / "tiny" / "project.yaml"
+    defaults = {"asr": {"models": {"asr": "words", "vad": "other"}}}
+    path.write_text(json.dumps({"python": ["3.11"], "defaults": defaults}))
+    done = bring(checkout, "-p", "tiny")
+    assert done.stdout.endswith("  workers start when these are there, too: other\n"), done.stderr
+    assert json.loads(bring(checkout, "-p", "tiny", "--json").stdout)["lacking"] == ["other"]
+
+
 def test_an_alias_of_no_project_is_said(checkout):
     done = run(checkout, "import", "words", "--as", "nothing", "-p", "tiny")
     assert done.stderr == "error: No models.yaml of tiny has 'nothing'; there are: words.\n"

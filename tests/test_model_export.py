@@ -13,7 +13,8 @@ from tests.copied_models import CONTENTS, PART_BYTES, WEIGHTS, entry, project, t
 from tests.wheels import snapshot
 from volume_bootstrap import files
 from volume_bootstrap.bucket import store
-from volume_bootstrap.bucket.store import Place
+from volume_bootstrap.bucket.journal import Journal
+from volume_bootstrap.bucket.store import Place, Store
 from volume_bootstrap.errors import ModelError, StoreError
 from volume_bootstrap.layout import ModelRecord, Volume, manifest_of
 from volume_bootstrap.models.exporting import to_bucket, to_folder
@@ -164,6 +165,31 @@ def test_a_bucket_that_lost_a_file_gets_it_again(volume, record, place):
     client.delete_object(Bucket="bucket", Key=key)
     assert to_bucket(volume, [record], place, part_bytes=PART_BYTES) == [True]
     assert client.get_object(Bucket="bucket", Key=key)["Body"].read() == CONTENTS["config.yaml"]
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "SHA256SUMS"])
+def test_what_is_somebodys_own_in_a_bucket_stays(volume, record, place, name):
+    client = s3_server.client_of(place.endpoint_url)
+    prefix = f"{place.url.removeprefix('s3://bucket/')}/one/"
+    client.put_object(Bucket="bucket", Key=prefix + name, Body=b"something of my own")
+    with pytest.raises(StoreError, match=rf"one/{name} is there already\. It is no file of the"):
+        to_bucket(volume, [record], place, part_bytes=PART_BYTES)
+    (kept,) = client.list_objects_v2(Bucket="bucket", Prefix=prefix)["Contents"]
+    assert kept["Key"] == prefix + name
+    assert client.get_object(Bucket="bucket", Key=prefix + name)["Body"].read().startswith(b"some")
+
+
+def test_what_a_killed_export_left_in_a_bucket_is_gone_on_with(volume, record, place):
+    """Before its record was there: what it sent is known by its content, or by the journal."""
+    client = s3_server.client_of(place.endpoint_url)
+    prefix = f"{place.url.removeprefix('s3://bucket/')}/one/"
+    config = CONTENTS["config.yaml"]
+    client.put_object(Bucket="bucket", Key=f"{prefix}config.yaml", Body=config)
+    client.put_object(Bucket="bucket", Key=f"{prefix}model.pt", Body=b"of an older version")
+    journal = Journal(volume, f"export {Store(place, Progress('test')).name}")
+    journal.note("one/model.pt", id="upload", sha256="", part_bytes=PART_BYTES, etags={})
+    assert to_bucket(volume, [record], place, part_bytes=PART_BYTES) == [True]
+    assert client.get_object(Bucket="bucket", Key=f"{prefix}model.pt")["Body"].read() == WEIGHTS
 
 
 def test_a_bucket_that_has_another_version_keeps_it(volume, record, place, tmp_path):

@@ -246,11 +246,18 @@ def test_an_endpoint_without_conditions_will_do(volume, bucket, proxy, client, t
 
 
 def test_a_switch_without_an_answer_is_known_again(volume, bucket, proxy, client, tmp_path):
-    def lost(handler) -> None:
-        (unanswered if handler.path.endswith(MANIFEST) else slowly)(handler)
+    lost: list[str] = []
 
-    proxy.fault(lost, "PUT", times=7 + 1)
+    def once(handler) -> None:
+        if handler.path.endswith(MANIFEST) and not lost:
+            lost.append(handler.path)
+            unanswered(handler)
+        else:
+            handler.forward(handler.received)
+
+    proxy.fault(once, "PUT", times=99)
     assert push(volume, bucket, proxy).switched
+    assert puts(proxy).count(*lost) == 2
     assert served(client, bucket, tmp_path / "pod") == {"one": WEIGHTS}
 
 
@@ -341,8 +348,15 @@ def test_parts_that_were_joined_without_an_answer_are_not_sent_again(
 
 
 def test_what_arrived_as_something_else_is_sent_again(volume, bucket, proxy, client, tmp_path):
-    proxy.fault(answer(200, ETag='"x"', Content_Length="0"), "PUT", after=3)
+    lost: list[str] = []
+
+    def swallowed(handler) -> None:
+        lost.append(handler.path)
+        answer(200, ETag='"x"', Content_Length="0")(handler)
+
+    proxy.fault(swallowed, "PUT", after=3)
     push(volume, bucket, proxy)
+    assert puts(proxy).count(*lost) == 2
     assert served(client, bucket, tmp_path / "pod") == {"one": WEIGHTS}
 
 

@@ -124,9 +124,8 @@ def removable(volume: Volume, keep: int) -> list[Path]:
         # What a damaged manifest told of is not known, so every model may be needed.
         logger.warning("models stay: %s cannot be read", ", ".join(map(str, sorted(unread))))
     else:
-        served = [record for manifest in manifests.values() for record in manifest.models]
-        served += download.fetched_alone(volume)
-        unused = versions.unused(volume, served)
+        served = [record.folder for m in manifests.values() for record in m.models]
+        unused = versions.unused(volume, [*served, *download.fetched_alone(volume)])
     torn = generations.unreadable(volume)
     gone = generations.gone_workers(volume)
     bundles = [folder for folder in [extraction_folder(volume)] if folder.is_dir()]

@@ -24,9 +24,6 @@ from tests.faults.report import Row, faults_table, kills_table, tell
 from tests.faults.scene import Scene, scene
 from tests.faults.verdict import KINDS
 
-SLOW_WHEELS_BYTES_PER_S = 4_000_000
-SLOW_MODELS_STEP_BYTES = 100_000
-"""What a hub that is slow sends at a time: 5 MB/s for each file."""
 KILLS_OF_ONE = 30
 """Of a bundle as it is made, as it is applied, and of a push."""
 PACKING = (START, "verify", "resolve", "fetch", "pack")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from volume_bootstrap.errors import StoreError
+from volume_bootstrap.files import BLOCK_BYTES
 from volume_bootstrap.layout import LayoutError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.sources.s3_client import (
@@ -25,7 +26,7 @@ from volume_bootstrap.sources.s3_client import (
     passing_errors,
     refusal,
 )
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, address_name, without_credentials
+from volume_bootstrap.sources.wanted import address_name, without_credentials
 
 logger = logging.getLogger(__name__)
 

@@ -92,7 +92,6 @@ class Uploader:
         StoreError
             The store does not take it, or holds another one afterwards.
         """
-        stage("look")
         prints = self._prints(file)
         if self._is_there(file, prints):
             return False
@@ -113,7 +112,18 @@ class Uploader:
             f"{self._store.endpoint}."
         )
 
+    def is_there(self, file: Upload) -> bool:
+        """Whether the object of that key is the file.
+
+        Raises
+        ------
+        ModelError
+            The file is not the one that it was when it was recorded.
+        """
+        return self._is_there(file, self._prints(file))
+
     def _prints(self, file: Upload) -> _Prints:
+        stage("look")
         digest = hashlib.sha256()
         md5s: list[str] = []
         with file.path.open("rb") as opened:

@@ -55,8 +55,9 @@ def apply(volume: Volume, bundle: Bundle, *, force: bool = False) -> Outcome:
     with writing(volume), provisioning.telling_no_room("the bundle", volume.root):
         # Another may have written while this one waited.
         changes = preflight.changes_of(volume, bundle, force=force)
-        for entry, record in changes.missing:
-            _place(volume, bundle, entry, record)
+        with provisioning.telling_no_room("the models", volume.models):
+            for entry, record in changes.missing:
+                _place(volume, bundle, entry, record)
         copied = [_copy_sample(volume, bundle, sample) for sample in bundle.manifest.samples]
         generation = changes.generation or _build(volume, bundle, changes, force=force)
         _refuse_to_fetch(volume, bundle)

@@ -28,9 +28,9 @@ from pydantic import ValidationError
 
 from volume_bootstrap.bundle.manifest import BundleManifest, Content
 from volume_bootstrap.errors import BundleError
+from volume_bootstrap.files import BLOCK_BYTES, sha256_of
 from volume_bootstrap.layout import Volume
 from volume_bootstrap.project import mistakes
-from volume_bootstrap.sources.wanted import BLOCK_BYTES
 
 FORMAT = 1
 """Of the manifest. Raised when an older tool would misread it: that refuses the bundle then."""
@@ -93,10 +93,9 @@ class Bundle:
         BundleError
             The content is damaged.
         """
-        if target.is_file() and target.stat().st_size == content.size:
-            with target.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() == content.sha256:
-                    return
+        is_sized = target.is_file() and target.stat().st_size == content.size
+        if is_sized and sha256_of(target) == content.sha256:
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
         partial.unlink(missing_ok=True)

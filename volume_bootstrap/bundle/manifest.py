@@ -21,6 +21,8 @@ from volume_bootstrap.sources.listing import OWN
 
 MOST_NAME_BYTES = 255
 """Of one name on the file systems of Linux."""
+MOST_WRITTEN_BYTES = MOST_NAME_BYTES - len(".partial")
+"""Of a name that the provisioner writes beside first."""
 LOCKED_KEYS = {
     "name",
     "version",
@@ -60,13 +62,12 @@ def _plain_name(name: str) -> str:
     """Refuse what is no name of one file, or cannot be shown."""
     if not name.isprintable() or "/" in name or name in {"", ".", ".."}:
         raise ValueError(f"{name!r} is no name of a file")
-    if len(name.encode()) > MOST_NAME_BYTES - len(".partial"):
-        raise ValueError(f"{name!r:.60} is too long for the name of a file")
+    if len(name.encode()) > MOST_WRITTEN_BYTES:
+        raise ValueError(f"{name!r:.60} has more than {MOST_WRITTEN_BYTES} bytes")
     return name
 
 
-NameLength = Field(max_length=MOST_NAME_BYTES - len(".partial"))
-"""The provisioner writes beside a name first."""
+NameLength = Field(max_length=MOST_WRITTEN_BYTES)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"), NameLength]
 Size = Annotated[int, Field(ge=0)]
 WheelName = Annotated[str, AfterValidator(_wheel_name), NameLength]

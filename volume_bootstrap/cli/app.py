@@ -37,7 +37,7 @@ from volume_bootstrap.maintenance import ProjectStatus
 from volume_bootstrap.packages import dependencies
 from volume_bootstrap.packages.generations import KEPT
 from volume_bootstrap.project import Project
-from volume_bootstrap.setup import Outcome, set_up
+from volume_bootstrap.setup import set_up
 
 app = typer.Typer(
     add_completion=False,
@@ -45,7 +45,8 @@ app = typer.Typer(
     help="Fill a network volume with what the speech worker needs.",
 )
 app.add_typer(deps.app, name="deps")
-app.add_typer(model_copies.app, name="models")
+models.app.add_typer(model_copies.app)
+app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(pod.app, name="pod")
 app.add_typer(jobs.app, name="jobs")
@@ -95,7 +96,7 @@ def setup(
         console.print_json([{**asdict(outcome), "seconds": s} for outcome, s in results])
         return
     for outcome, seconds in results:
-        _show_outcome(target, outcome, seconds)
+        models.show_outcome(target, outcome, seconds)
 
 
 @app.command()
@@ -190,16 +191,6 @@ def _show_plans(
         return
     deps.show(volume, plans, as_json=False)
     models.show(volume, projects, force=force, as_json=False)
-
-
-def _show_outcome(volume: Volume, outcome: Outcome, seconds: float) -> None:
-    done = f"set up in {seconds:.1f} s" if outcome.changed else "nothing to do"
-    generation = outcome.generation
-    console.print_lines(
-        f"{generation.project} on {volume.root}: {done}",
-        f"  packages  {deps.generation_line(generation)}",
-        *(models.model_line(record) for record in outcome.models),
-    )
 
 
 def _project_lines(each: ProjectStatus, workers: dict[str, int]) -> list[str]:

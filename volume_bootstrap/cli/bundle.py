@@ -12,7 +12,7 @@ from volume_bootstrap.bundle import applying, creating
 from volume_bootstrap.bundle.archive import opened
 from volume_bootstrap.bundle.manifest import BundleManifest
 from volume_bootstrap.bundle.wheels import Target
-from volume_bootstrap.cli import deps, models
+from volume_bootstrap.cli import models
 from volume_bootstrap.cli.options import (
     AsJson,
     Force,
@@ -79,12 +79,7 @@ def apply(
     if as_json:
         console.print_json({**asdict(outcome), "seconds": seconds})
         return
-    done = f"set up in {seconds:.1f} s" if outcome.changed else "nothing to do"
-    console.print_lines(
-        f"{outcome.generation.project} on {target.root}: {done}",
-        f"  packages  {deps.generation_line(outcome.generation)}",
-        *(models.model_line(record) for record in outcome.models),
-    )
+    models.show_outcome(target, outcome, seconds)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """``models import``, ``export`` and ``push``: models that come and go without a hub."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ import typer
 
 from volume_bootstrap import console, maintenance
 from volume_bootstrap.bucket.store import Place
-from volume_bootstrap.cli.models import app, model_line
+from volume_bootstrap.cli.models import model_line
 from volume_bootstrap.cli.options import (
     AsJson,
     Quiet,
@@ -24,10 +25,11 @@ from volume_bootstrap.lock import writing
 from volume_bootstrap.models import exporting
 from volume_bootstrap.models.importing import import_model
 from volume_bootstrap.models.push import Pushed, command_on_a_pod, push
+from volume_bootstrap.models.recording import lacking
 from volume_bootstrap.project import Project, known_projects
 from volume_bootstrap.project_files import ModelEntry
 
-__all__ = ["app"]
+app = typer.Typer()
 
 Aliases = Annotated[list[str], typer.Argument(metavar="ALIAS...", help="As `models list` shows.")]
 OfProject = Annotated[
@@ -55,11 +57,14 @@ def import_(
     described, entry = _entry(target, alias, project)
     with writing(target):
         record, changed = import_model(target, described, entry, folder.absolute())
+    missing = lacking(manifest_of(target, described.name))
     if as_json:
-        console.print_json({"project": described.name, "changed": changed, "model": record})
+        told = {"project": described.name, "changed": changed, "model": record, "lacking": missing}
+        console.print_json(told)
         return
     state = "ready" if changed else "up to date"
     console.print_lines(f"{described.name}: {alias} is {state}", model_line(record))
+    _show_lacking(missing)
 
 
 @app.command()
@@ -186,7 +191,9 @@ def _show_pushed(pushed: Pushed) -> None:
         "  names for modelscope and funasr themselves are links, which no S3 API makes; the worker",
         f"  needs none. On a pod: {command_on_a_pod(pushed.project)}",
     )
-    if pushed.lacking:
-        console.print_lines(
-            f"  workers start when these are there, too: {', '.join(pushed.lacking)}"
-        )
+    _show_lacking(pushed.lacking)
+
+
+def _show_lacking(aliases: Sequence[str]) -> None:
+    if aliases:
+        console.print_lines(f"  workers start when these are there, too: {', '.join(aliases)}")

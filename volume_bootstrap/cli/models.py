@@ -5,6 +5,7 @@ from typing import Any
 import typer
 
 from volume_bootstrap import console, maintenance, setup
+from volume_bootstrap.cli.deps import generation_line
 from volume_bootstrap.cli.options import (
     AnyProjects,
     AsJson,
@@ -158,6 +159,16 @@ def plans_as_json(volume: Volume, projects: list[Project], *, force: bool) -> li
         }
         for project in projects
     ]
+
+
+def show_outcome(volume: Volume, outcome: setup.Outcome, seconds: float) -> None:
+    """Print what a set-up left: packages and models."""
+    done = f"set up in {seconds:.1f} s" if outcome.changed else "nothing to do"
+    console.print_lines(
+        f"{outcome.generation.project} on {volume.root}: {done}",
+        f"  packages  {generation_line(outcome.generation)}",
+        *(model_line(record) for record in outcome.models),
+    )
 
 
 def model_line(record: ModelRecord) -> str:

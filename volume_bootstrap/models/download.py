@@ -85,13 +85,15 @@ def check(wish: Wish) -> None:
     _entry(wish)
 
 
-def fetched_alone(volume: Volume) -> list[ModelRecord]:
-    """Models that were fetched without a project, and stay."""
+def fetched_alone(volume: Volume) -> list[str]:
+    """Versions that were fetched without a project, and stay, below the folder of models.
+
+    Their notes name them, whether their records can be read or not.
+    """
     found = []
     for note in sorted((volume.models / "hub").glob(f"*/.*/{NOTE}")):
-        org, name = note.parent.parent.name, note.parent.name.removeprefix(".")
-        if record := _noted(volume, f"{org}/{name}"):
-            found.append(record)
+        name = note.read_text(encoding="utf-8", errors="replace").strip()
+        found.append(str(note.with_name(Path(name).name or NOTE).relative_to(volume.models)))
     return found
 
 

@@ -88,12 +88,14 @@ def to_bucket(
         journal = Journal(volume, f"export {store.name}")
         uploader = Uploader(store, journal, progress, part_bytes)
         store.check()
-        done = [_put(volume, store, uploader, record) for record in records]
+        done = [_put(volume, store, journal, uploader, record) for record in records]
         journal.remove()
     return done
 
 
-def _put(volume: Volume, store: Store, uploader: Uploader, record: ModelRecord) -> bool:
+def _put(
+    volume: Volume, store: Store, journal: Journal, uploader: Uploader, record: ModelRecord
+) -> bool:
     beside = f"{record.alias}/{RECORD}"
     try:
         known = store.record(beside, read_model)
@@ -106,12 +108,31 @@ def _put(volume: Volume, store: Store, uploader: Uploader, record: ModelRecord) 
             return False
         logger.info("%s: files of it are away there", record.alias)
     source = volume.models / record.folder
-    for file in record.files:
-        key = f"{record.alias}/{file.path}"
-        uploader.put(Upload(source / file.path, key, file.size, file.sha256))
-    for name, text in _notes(record).items():
-        store.write(f"{record.alias}/{name}", text.encode())
+    wanted = [
+        Upload(source / file.path, f"{record.alias}/{file.path}", file.size, file.sha256)
+        for file in record.files
+    ]
+    notes = {f"{record.alias}/{name}": text.encode() for name, text in _notes(record).items()}
+    if known is None:
+        _refuse_foreign(store, journal, uploader, wanted)
+        for key, content in notes.items():
+            if store.read(key) not in {None, content}:
+                raise _taken(store.address(key), "It is no file of the model.", StoreError)
+    for file in wanted:
+        uploader.put(file)
+    for key, content in notes.items():
+        store.write(key, content)
     return True
+
+
+def _refuse_foreign(
+    store: Store, journal: Journal, uploader: Uploader, wanted: Sequence[Upload]
+) -> None:
+    """Refuse to replace objects that are neither a file of the model nor begun by a run of ours."""
+    for file in wanted:
+        is_own = bool(journal.read(file.key)) or store.head(file.key) is None
+        if not is_own and not uploader.is_there(file):
+            raise _taken(store.address(file.key), "It is no file of the model.", StoreError)
 
 
 def _notes(record: ModelRecord) -> dict[str, str]:

@@ -7,7 +7,7 @@ its files: ``hub/<org>/.<name>/<digest>/``. Other tools find it by links.
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -156,12 +156,16 @@ def publish(volume: Volume, records: Sequence[ModelRecord]) -> None:
         make_findable(volume.models, record.id, [file.path for file in record.files])
 
 
-def unused(volume: Volume, records: Sequence[ModelRecord]) -> list[Path]:
-    """List versions, unfinished ones and links to them that none of `records` names.
+def unused(volume: Volume, folders: Iterable[str]) -> list[Path]:
+    """List versions, unfinished ones and links to them that are not among the used `folders`.
 
     Of what other tools put there, only what was moved aside.
+
+    Parameters
+    ----------
+    folders : below the folder of models, as records name them.
     """
-    used = {volume.models / record.folder for record in records}
+    used = {volume.models / folder for folder in folders}
     found = []
     for folder in sorted((volume.models / "hub").glob("*/.*/*")):
         if folder in used or not OWN.fullmatch(folder.name):

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import IO, TypeVar, cast
 
 from volume_bootstrap.errors import SourceError
-from volume_bootstrap.files import remove
+from volume_bootstrap.files import BLOCK_BYTES, remove
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import ArchiveSource
 from volume_bootstrap.sources import web
 from volume_bootstrap.sources.local import take
 from volume_bootstrap.sources.transfer import save
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, Wanted, address_name
+from volume_bootstrap.sources.wanted import DRAFTS, Wanted, address_name
 
 MOST_RATIO = 200
 """Unpacked bytes for each of the archive's: weights hardly shrink, text to a tenth."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from volume_bootstrap.errors import SourceError
-from volume_bootstrap.files import move_file
+from volume_bootstrap.files import BLOCK_BYTES, move_file
 from volume_bootstrap.progress import Progress
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, DRAFTS, Digest, Wanted
+from volume_bootstrap.sources.wanted import DRAFTS, Digest, Wanted
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-BLOCK_BYTES = 1 << 20
-"""Large enough that hashing and writing run beside other threads."""
+from volume_bootstrap.files import BLOCK_BYTES
+
 DRAFTS = ".incomplete"
 """Folder of what is not whole yet, beside the files that are."""
 RECORD = ".record.json"

@@ -14,9 +14,10 @@ import requests
 import urllib3
 
 from volume_bootstrap.errors import SourceError
+from volume_bootstrap.files import BLOCK_BYTES
 from volume_bootstrap.project_files import is_address
 from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener
-from volume_bootstrap.sources.wanted import BLOCK_BYTES, address_name, host_name
+from volume_bootstrap.sources.wanted import address_name, host_name
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
