@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,20 @@ def test_nothing_imports_upwards(path):
         if other_rank is None or other == own:
             continue
         assert own_rank < other_rank, f"{own} imports {other}, which does not lie below it"
+
+
+@pytest.mark.parametrize("package", ["worker", "volume_bootstrap", "client"])
+def test_no_modules_import_each_other_in_a_circle(package):
+    modules = {module_of(path): path for path in sorted((ROOT / package).rglob("*.py"))}
+    imports = {
+        name: modules.keys() & set(imported(ast.parse(path.read_text()), at_import=True)) - {name}
+        for name, path in modules.items()
+    }
+    # A package's own file is imported before what is in it.
+    graph = {
+        name: {n for n in found if not name.startswith(f"{n}.")} for name, found in imports.items()
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(modules)
 
 
 @pytest.mark.parametrize("package", LAYERS)
