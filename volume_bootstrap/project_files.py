@@ -53,7 +53,8 @@ HttpUrl = Annotated[str, AfterValidator(_address)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built where a project is read: most commands read none.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class ProjectFile(_Strict):

@@ -71,11 +71,14 @@ NameLength = Field(max_length=MOST_WRITTEN_BYTES)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"), NameLength]
 Size = Annotated[int, Field(ge=0)]
 WheelName = Annotated[str, AfterValidator(_wheel_name), NameLength]
-_PATH = TypeAdapter(Annotated[RelativePath, AfterValidator(_file_path)])
+_PATH = TypeAdapter(
+    Annotated[RelativePath, AfterValidator(_file_path)], config=ConfigDict(defer_build=True)
+)
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built where a bundle is read.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Content(_Strict):

@@ -27,7 +27,6 @@ from volume_bootstrap.progress import Progress
 from volume_bootstrap.project import Project
 from volume_bootstrap.project_files import Group
 from volume_bootstrap.runner import run
-from volume_bootstrap.sources import web
 from volume_bootstrap.sources.local import take
 from volume_bootstrap.sources.transfer import save_all
 from volume_bootstrap.sources.wanted import Wanted
@@ -201,6 +200,9 @@ def _fetch(wanted: Sequence[_File], access: Access, folder: Path) -> None:
     if not missing:
         return
     logger.info("fetching %d packages", len(missing))
+    # requests costs more than a run with nothing to fetch.
+    from volume_bootstrap.sources import web
+
     with web.session() as session, Progress("packages") as progress:
         session.verify = access.certificates or True
         save_all(

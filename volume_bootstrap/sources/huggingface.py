@@ -55,11 +55,11 @@ def _info(endpoint: str, model: Model) -> "ModelInfo":
                 model.id,
                 revision=model.revision,
                 files_metadata=True,
-                timeout=web.READ_TIMEOUT_S,
+                timeout=transfer.READ_TIMEOUT_S,
             )
         except HfHubHTTPError as error:
             failures += 1
-            if error.response.status_code not in web.RETRIED or failures == transfer.ATTEMPTS:
+            if error.response.status_code not in transfer.RETRIED or failures == transfer.ATTEMPTS:
                 raise
         time.sleep(transfer.BACKOFF_S * 2**failures)
 

@@ -12,9 +12,9 @@ from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import S3Source
 from volume_bootstrap.sources.s3_client import connect, passing_errors
-from volume_bootstrap.sources.transfer import Body, Interrupted, Opener, save_all
+from volume_bootstrap.sources.transfer import RETRIED, Body, Interrupted, Opener, save_all
 from volume_bootstrap.sources.wanted import Wanted, address_name, without_credentials
-from volume_bootstrap.sources.web import RETRIED, end_reading
+from volume_bootstrap.sources.web import end_reading
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

@@ -5,8 +5,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from volume_bootstrap.errors import StoreError
-from volume_bootstrap.sources.transfer import FILES_AT_ONCE
-from volume_bootstrap.sources.web import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIED
+from volume_bootstrap.sources.transfer import (
+    CONNECT_TIMEOUT_S,
+    FILES_AT_ONCE,
+    READ_TIMEOUT_S,
+    RETRIED,
+)
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

@@ -21,6 +21,11 @@ ATTEMPTS = 4
 """Attempts in a row that bring little; one that brings more begins the count anew."""
 LITTLE_BYTES = 1 << 20
 """Less than this is little: a source that gives a few bytes at a time would hold a run for long."""
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
+"""Silence after which a server is given up; a slow one that goes on is not."""
+RETRIED = {408, 425, 429, 500, 502, 503, 504}
+"""Statuses of HTTP that another attempt may mend."""
 BACKOFF_S = 0.5
 LONGEST_WAIT_S = 60.0
 

@@ -16,14 +16,18 @@ import urllib3
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.files import BLOCK_BYTES
 from volume_bootstrap.project_files import is_address
-from volume_bootstrap.sources.transfer import FILES_AT_ONCE, Body, Interrupted, Opener
+from volume_bootstrap.sources.transfer import (
+    CONNECT_TIMEOUT_S,
+    FILES_AT_ONCE,
+    READ_TIMEOUT_S,
+    RETRIED,
+    Body,
+    Interrupted,
+    Opener,
+)
 from volume_bootstrap.sources.wanted import address_name, host_name
 
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 60.0
-"""Silence after which a server is given up; a slow one that goes on is not."""
 MOST_REDIRECTS = 10
-RETRIED = {408, 425, 429, 500, 502, 503, 504}
 AGENT = "speech-worker-provisioner"
 
 
