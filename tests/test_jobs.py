@@ -1,6 +1,7 @@
 """Work in the background, as real processes: terminals that close, kills, stops, full disks."""
 
 import contextlib
+import itertools
 import json
 import os
 import pty
@@ -445,6 +446,48 @@ def test_the_last_ones_are_kept(bare):
         "setup-26.json",
         "setup-26.log",
     }
+
+
+def test_what_others_left_under_names_of_their_own_stays(bare):
+    """Such as the file that NFS keeps of a log that is removed while somebody reads it."""
+    folder = records.folder_of(bare)
+    note(bare, "setup-1", exit_code=0)
+    for name in ("setup-1.end", "setup-1.json.partial", "draft.0123"):
+        (folder / name).touch()
+    for name in (".nfs0001", "notes.txt", "setup-1.old", "setup-01.log", "drafts"):
+        (folder / name).touch()
+    gone = [path.name for path in records.removable(bare)]
+    # The record is the last: until then nobody else gets the number.
+    assert gone[-1] == "setup-1.json"
+    assert set(gone) == {
+        "setup-1.end",
+        "setup-1.json",
+        "setup-1.json.partial",
+        "setup-1.log",
+        "draft.0123",
+    }
+
+
+def test_jobs_that_begin_meanwhile_are_not_removed(bare):
+    for number in range(1, 101):  # each of them takes a look at the clock
+        records.record_of(bare, f"setup-{number}").touch()
+    ends = threading.Event()
+
+    def claim() -> None:
+        for number in itertools.count(1):
+            job = Job(f"download-{number}", WORK, myself(), 0, "2026-01-01T00:00:00+00:00")
+            assert control._create(records.record_of(bare, job.id), job)
+            records.log_of(bare, job.id).touch()
+            if ends.is_set():
+                return
+
+    claims = threading.Thread(target=claim, daemon=True)
+    claims.start()
+    wait_until(records.log_of(bare, "download-1").exists)
+    gone = {path.name for _ in range(5) for path in records.removable(bare)}
+    ends.set()
+    claims.join()
+    assert {name for name in gone if not name.startswith("draft.")} == set()
 
 
 @pytest.mark.parametrize("job_id", ["", "..", "../lock", "setup", "setup-2", "setup-01", "x/y-1"])
