@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.namespaces import small_disk
+from tests.faults.namespaces import own_mount, small_disk
 from tests.wheels import Checkout, make_checkout, make_wheel, snapshot
 from volume_bootstrap import processes
 from volume_bootstrap.cli.job_process import LogFile
@@ -247,6 +247,38 @@ def test_a_job_that_fails_tells_so_on_a_volume_without_any_room(checkout, volume
         assert refused.returncode == 1
         assert "error: No job can be begun in" in refused.stderr
         assert "without --detach" in refused.stderr
+
+
+@pytest.fixture
+def mounted(checkout: Checkout) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run commands where a device was mounted over a file of jobs, which nobody can remove."""
+    folder = checkout.volume / ".metadata" / "jobs"
+    folder.mkdir(parents=True)
+    with own_mount(checkout.volume) as prefix:
+
+        def run(name: str, device: str) -> subprocess.CompletedProcess[str]:
+            (folder / name).touch()
+            mount = ["mount", "--bind", device, str(folder / name)]
+            subprocess.run([*prefix, *mount], check=True, timeout=DEADLINE_S)
+            return subprocess.run(
+                [*prefix, *checkout.command("--volume", str(checkout.volume), "--detach")],
+                cwd=checkout.root,
+                env=checkout.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=DEADLINE_S,
+            )
+
+        yield run
+
+
+def test_what_cannot_be_removed_is_in_no_jobs_way(volume, mounted):
+    begun = mounted("draft.0123", "/dev/null")
+    assert begun.returncode == 0, begun.stderr
+    assert begun.stdout.startswith("job setup-1 has begun")
+    kept = records.folder_of(volume) / "draft.0123"
+    assert f"{kept} stays: it cannot be removed: Device or resource busy" in begun.stderr
 
 
 def test_lines_without_room_are_counted(tmp_path):

@@ -48,11 +48,11 @@ def start(volume: Volume, work: Work, command: Sequence[str]) -> tuple[Job, bool
         The volume cannot be written to, or the process ends before it is one.
     """
     try:
+        # Before there is a job that a failure here would leave behind.
+        _prune(volume)
         job, is_new = _claim(volume, work)
         if not is_new:
             return job, False
-        for path in records.removable(volume, kept=records.KEPT):
-            files.remove(path)
         try:
             process = _spawn(volume, job, command)
         except OSError:
@@ -154,6 +154,15 @@ def read_log(volume: Volume, job_id: str) -> str:
 def tail(volume: Volume, job_id: str, count: int) -> list[str]:
     """Last lines of what a job has said so far."""
     return read_log(volume, job_id).splitlines()[-count:]
+
+
+def _prune(volume: Volume) -> None:
+    """Remove what old jobs left; what cannot be removed is in nobody's way."""
+    for path in records.removable(volume, kept=records.KEPT):
+        try:
+            files.remove(path)
+        except OSError as error:
+            logger.warning("%s stays: it cannot be removed: %s", path, error.strerror)
 
 
 def _claim(volume: Volume, work: Work) -> tuple[Job, bool]:
