@@ -20,11 +20,12 @@ import pytest
 from tests.faults.namespaces import own_mount, small_disk
 from tests.wheels import Checkout, make_checkout, make_wheel, snapshot
 from volume_bootstrap import processes
-from volume_bootstrap.cli.job_process import LogFile
+from volume_bootstrap.cli.job_process import LogFile, _reserve
 from volume_bootstrap.errors import JobError
 from volume_bootstrap.jobs import control, records
 from volume_bootstrap.jobs.records import Job, Work
 from volume_bootstrap.layout import Volume
+from volume_bootstrap.packages.generations import now
 from volume_bootstrap.processes import Process, myself
 
 # Tells that its import has begun, and goes on when it may.
@@ -279,6 +280,21 @@ def test_what_cannot_be_removed_is_in_no_jobs_way(volume, mounted):
     assert begun.stdout.startswith("job setup-1 has begun")
     kept = records.folder_of(volume) / "draft.0123"
     assert f"{kept} stays: it cannot be removed: Device or resource busy" in begun.stderr
+
+
+def test_a_job_without_room_for_its_end_does_not_begin(volume, mounted):
+    refused = mounted("setup-1.end", "/dev/full")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "error: Job setup-1 ended before it began. It said:" in refused.stderr
+    assert "setup-1.json cannot be written: No space left on device" in refused.stderr
+    assert [records.state_of(volume, job) for job in records.all_jobs(volume)] == ["died"]
+
+
+def test_the_room_for_the_end_is_counted_in_bytes(bare):
+    job = note(bare, "setup-1", work=replace(WORK, cache="/模型" * 100))
+    draft = _reserve(records.record_of(bare, job.id), job)
+    ended = replace(job, ended=now(), exit_code=records.TERMINATED)
+    assert draft.stat().st_size >= len(records.dump(ended).encode())
 
 
 def test_lines_without_room_are_counted(tmp_path):
