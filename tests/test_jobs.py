@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -192,7 +193,8 @@ def test_a_killed_job_died_and_one_that_is_stopped_leaves_the_volume(checkout, v
     assert followed.returncode == 1
     assert "stage: import-check" in followed.stdout
     assert "error: Job setup-1 died without a word" in followed.stderr
-    assert "python -m volume_bootstrap setup --project tiny" in followed.stderr
+    told = "python -m volume_bootstrap setup --project tiny --volume"
+    assert f"{told} {checkout.volume} --detach" in followed.stderr
 
     gate.path.unlink()
     started = detached(checkout, GATE=str(gate.path), FORCE_COLOR="1")
@@ -543,6 +545,56 @@ def test_a_job_that_is_not_there_is_said(bare, job_id):
     note(bare, "setup-1")
     with pytest.raises(JobError, match=r"has no job .*; it has: setup-1\."):
         records.find(bare, job_id)
+
+
+DOWNLOAD = Work("download", ("org/name", "--source", "modelscope"), WORK.python, None)
+OTHER = {"MODELSCOPE_CACHE": "/other"}
+
+
+@pytest.mark.parametrize(
+    ("work", "cache", "variables", "setting", "place"),
+    [
+        (WORK, None, {}, "", "--volume {0}"),
+        (WORK, "out", {}, "MODELSCOPE_CACHE={1} ", "--volume {0}"),
+        (WORK, None, OTHER, "MODELSCOPE_CACHE='' ", "--volume {0}"),
+        (DOWNLOAD, None, {}, "", "--volume {0}"),
+        (DOWNLOAD, "a volume", {}, "", "--cache-dir {1}"),
+        (DOWNLOAD, "a volume/hub", OTHER, "", "--cache-dir {1}"),
+        (DOWNLOAD, "out", {}, "MODELSCOPE_CACHE={1} ", "--volume {0}"),
+    ],
+)
+def test_the_line_of_a_job_that_died_begins_the_same_again(
+    checkout, tmp_path, work, cache, variables, setting, place
+):
+    """In the same place, from any shell: the line is typed where it was told."""
+    volume = Volume(tmp_path / "a volume")
+    records.folder_of(volume).mkdir(parents=True)
+    folder = str(tmp_path / cache) if cache else None
+    work = replace(work, python=volume.python, cache=folder)
+    died = note(volume, f"{work.name}-1", work=work, process=replace(myself(), started="1"))
+    line = f"{setting}python -m volume_bootstrap {work.name} {' '.join(work.options)} {place}"
+    line = line.format(shlex.quote(str(volume.root)), shlex.quote(folder or ""))
+    here = ("--volume", str(volume.root))
+    variables = {**variables, "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"}
+    for look in (["list"], ["show", died.id]):
+        assert f"  {line}\n" in checkout.run("jobs", *look, *here, **variables).stdout
+    followed = checkout.run("jobs", "logs", died.id, "--follow", *here, **variables)
+    assert followed.stderr.endswith(f"to go on: {line} --detach\n")
+
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    typed = subprocess.run(
+        ["sh", "-c", followed.stderr.rpartition(" to go on: ")[2]],
+        cwd=checkout.root,
+        env=checkout.environment(**variables, PATH=path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    assert typed.stdout.startswith(f"job {work.name}-2 has begun"), typed.stderr
+    again = records.find(volume, f"{work.name}-2")
+    control.stop(volume, again)
+    assert again.work == work
 
 
 def test_a_log_that_is_gone_is_said(bare):

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
@@ -91,7 +92,7 @@ def list_(
         console.print_json([_as_json(target, job) for job in found])
         return
     rows = [
-        (job.id, records.state_of(target, job), job.began, job.ended or "", _words(job.work))
+        (job.id, records.state_of(target, job), job.began, job.ended or "", _line(target, job.work))
         for job in found
     ]
     console.print_table(("job", "state", "began", "ended", "command"), rows)
@@ -115,7 +116,7 @@ def show(
     name, since = records.last_stage(log) or ("none yet", job.began)
     console.print_lines(
         f"job {job.id}: {_state_line(records.state_of(target, job), job)}",
-        f"  command  {_words(job.work)}",
+        f"  command  {_line(target, job.work)}",
         f"  process  {job.process.name}",
         f"  began    {job.began}",
         f"  stage    {name}, since {since}",
@@ -191,7 +192,7 @@ def _end_as(volume: Volume, job: Job) -> None:
     if records.state_of(volume, job) == "died":
         raise JobError(
             f"Job {job.id} died without a word, as after kill -9 or a restart of its machine. Run "
-            f"the same again to go on: python -m volume_bootstrap {_words(job.work)}"
+            f"the same again to go on: {_line(volume, job.work)} --detach"
         )
     if job.exit_code:
         logger.warning("job %s: %s", job.id, _state_line(records.state_of(volume, job), job))
@@ -204,8 +205,14 @@ def _state_line(state: State, job: Job) -> str:
     return f"{state} at {job.ended}, exit code {job.exit_code}"
 
 
-def _words(work: Work) -> str:
-    return f"{work.name} {shlex.join(work.options)}"
+def _line(volume: Volume, work: Work) -> str:
+    """Tell the command line that does this work in its own place, whatever the shell is set to."""
+    words = ["python", "-m", "volume_bootstrap", *work.name.split(), *work.options]
+    if work.name == "download" and work.cache and Path(work.cache).is_relative_to(volume.root):
+        return shlex.join([*words, "--cache-dir", work.cache])
+    setting = f"MODELSCOPE_CACHE={shlex.quote(work.cache or '')} "
+    line = shlex.join([*words, "--volume", str(volume.root)])
+    return setting + line if work.cache or volume.cache else line
 
 
 def _command(volume: Volume, verb: str, job_id: str) -> str:
