@@ -597,6 +597,18 @@ def test_the_line_of_a_job_that_died_begins_the_same_again(
     assert again.work == work
 
 
+def test_a_job_whose_log_is_gone_is_shown(bare, checkout):
+    note(bare, "setup-1", exit_code=0, ended="2026-01-01T00:00:01+00:00")
+    records.log_of(bare, "setup-1").unlink()
+    place = ("--volume", str(bare.root))
+    shown = checkout.run("jobs", "show", "setup-1", *place)
+    assert shown.returncode == 0, shown.stderr
+    assert "job setup-1: done at 2026-01-01T00:00:01+00:00, exit code 0\n" in shown.stdout
+    assert f"  log      {records.log_of(bare, 'setup-1')}, which does not exist\n" in shown.stdout
+    told = json.loads(checkout.run("jobs", "show", "setup-1", "--json", *place).stdout)
+    assert (told["state"], told["stage"]) == ("done", None)
+
+
 def test_a_log_that_is_gone_is_said(bare):
     job = note(bare, "setup-1", exit_code=0)
     records.log_of(bare, "setup-1").unlink()

@@ -112,16 +112,16 @@ def show(
     if as_json:
         console.print_json(_as_json(target, job))
         return
-    log = control.read_log(target, job_id)
-    name, since = records.last_stage(log) or ("none yet", job.began)
+    path, log = records.log_of(target, job_id), _said(target, job_id)
+    name, since = records.last_stage(log or "") or ("none yet", job.began)
     console.print_lines(
         f"job {job.id}: {_state_line(records.state_of(target, job), job)}",
         f"  command  {_line(target, job.work)}",
         f"  process  {job.process.name}",
         f"  began    {job.began}",
         f"  stage    {name}, since {since}",
-        f"  log      {records.log_of(target, job_id)}",
-        *(f"  | {line}" for line in log.splitlines()[-control.SHOWN_LINES :]),
+        f"  log      {path}{', which does not exist' if log is None else ''}",
+        *(f"  | {line}" for line in (log or "").splitlines()[-control.SHOWN_LINES :]),
     )
 
 
@@ -220,14 +220,20 @@ def _command(volume: Volume, verb: str, job_id: str) -> str:
     return f"python -m volume_bootstrap {shlex.join(words)}"
 
 
+def _said(volume: Volume, job_id: str) -> str | None:
+    """What a job has said; none where there is no log, as of one that has only its number yet."""
+    try:
+        return control.read_log(volume, job_id)
+    except JobError:
+        return None
+
+
 def _as_json(volume: Volume, job: Job) -> dict[str, Any]:
-    log = records.log_of(volume, job.id)
-    text = control.read_log(volume, job.id) if log.exists() else ""
-    stage = records.last_stage(text)
+    stage = records.last_stage(_said(volume, job.id) or "")
     return {
         **asdict(job),
         "state": records.state_of(volume, job),
         "stage": stage[0] if stage else None,
         "stage_since": stage[1] if stage else None,
-        "log": log,
+        "log": records.log_of(volume, job.id),
     }
