@@ -435,10 +435,17 @@ def test_a_job_elsewhere_is_followed_there_and_not_stopped_from_here(bare):
     with pytest.raises(JobError, match=r"runs as process 7 on elsewhere, not here: stop it there"):
         control.stop(bare, job)
     said: list[bytes] = []
-    ends = threading.Timer(0.3, note, (bare, "setup-1"), {"process": ELSEWHERE, "exit_code": 1})
-    ends.start()
-    assert records.state_of(bare, control.follow(bare, job, said.append)) == "failed"
-    assert said == [b"setup-1 said this\n"]
+
+    def hear(block: bytes) -> None:
+        """The job ends while the first thing that it said is handed on."""
+        if not said:
+            with records.log_of(bare, "setup-1").open("ab") as log:
+                log.write(b"and its last words\n")
+            records.write(records.record_of(bare, "setup-1"), replace(job, exit_code=1))
+        said.append(block)
+
+    assert records.state_of(bare, control.follow(bare, job, hear)) == "failed"
+    assert b"".join(said) == b"setup-1 said this\nand its last words\n"
 
 
 def test_a_job_elsewhere_that_is_silent_died(bare):
