@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.2
 GRACE_S = 20.0
 """What a job has to end after SIGTERM, in seconds; it ends what it started within a moment."""
-BLOCK_BYTES = 1 << 16
+READ_BYTES = 1 << 16
 TERMINAL = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 """Variables that would have the log decorated, as a terminal wants it."""
 SHOWN_LINES = 10
@@ -90,7 +90,7 @@ def follow(volume: Volume, job: Job, write: Callable[[bytes], object]) -> Job:
         while True:
             # First this: what comes after the look at the state is the last.
             is_running = _is_running(volume, job)
-            while block := log.read(BLOCK_BYTES):
+            while block := log.read(READ_BYTES):
                 write(block)
             if not is_running:
                 return records.find(volume, job.id)
