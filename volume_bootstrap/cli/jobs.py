@@ -47,7 +47,7 @@ def detach(
 
     Parameters
     ----------
-    name : the command, such as ``models download``.
+    name : the command, such as ``setup``.
     options : what decides what it does.
     further : the rest: volume, how much is told.
 

@@ -35,7 +35,7 @@ STAGE = re.compile(r"^(?P<since>\S+) stage: (?P<name>\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A command: its name, such as ``models download``, and the options that decide what it does.
+    """A command: its name, such as ``setup``, and the options that decide what it does.
 
     Two are the same work if all of it is equal; `cache` is MODELSCOPE_CACHE, where set.
     """
