@@ -1,9 +1,11 @@
 """Work in the background, as real processes: terminals that close, kills, stops, full disks."""
 
 import contextlib
+import itertools
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,14 +18,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.namespaces import small_disk
+from tests.faults.namespaces import own_mount, small_disk
 from tests.wheels import Checkout, make_checkout, make_wheel, snapshot
 from volume_bootstrap import processes
-from volume_bootstrap.cli.job_process import LogFile
+from volume_bootstrap.cli.job_process import LogFile, _reserve
 from volume_bootstrap.errors import JobError
 from volume_bootstrap.jobs import control, records
 from volume_bootstrap.jobs.records import Job, Work
 from volume_bootstrap.layout import Volume
+from volume_bootstrap.packages.generations import now
 from volume_bootstrap.processes import Process, myself
 
 # Tells that its import has begun, and goes on when it may.
@@ -190,7 +193,8 @@ def test_a_killed_job_died_and_one_that_is_stopped_leaves_the_volume(checkout, v
     assert followed.returncode == 1
     assert "stage: import-check" in followed.stdout
     assert "error: Job setup-1 died without a word" in followed.stderr
-    assert "python -m volume_bootstrap setup --project tiny" in followed.stderr
+    told = "python -m volume_bootstrap setup --project tiny --volume"
+    assert f"{told} {checkout.volume} --detach" in followed.stderr
 
     gate.path.unlink()
     started = detached(checkout, GATE=str(gate.path), FORCE_COLOR="1")
@@ -246,6 +250,53 @@ def test_a_job_that_fails_tells_so_on_a_volume_without_any_room(checkout, volume
         assert refused.returncode == 1
         assert "error: No job can be begun in" in refused.stderr
         assert "without --detach" in refused.stderr
+
+
+@pytest.fixture
+def mounted(checkout: Checkout) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run commands where a device was mounted over a file of jobs, which nobody can remove."""
+    folder = checkout.volume / ".metadata" / "jobs"
+    folder.mkdir(parents=True)
+    with own_mount(checkout.volume) as prefix:
+
+        def run(name: str, device: str) -> subprocess.CompletedProcess[str]:
+            (folder / name).touch()
+            mount = ["mount", "--bind", device, str(folder / name)]
+            subprocess.run([*prefix, *mount], check=True, timeout=DEADLINE_S)
+            return subprocess.run(
+                [*prefix, *checkout.command("--volume", str(checkout.volume), "--detach")],
+                cwd=checkout.root,
+                env=checkout.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=DEADLINE_S,
+            )
+
+        yield run
+
+
+def test_what_cannot_be_removed_is_in_no_jobs_way(volume, mounted):
+    begun = mounted("draft.0123", "/dev/null")
+    assert begun.returncode == 0, begun.stderr
+    assert begun.stdout.startswith("job setup-1 has begun")
+    kept = records.folder_of(volume) / "draft.0123"
+    assert f"{kept} stays: it cannot be removed: Device or resource busy" in begun.stderr
+
+
+def test_a_job_without_room_for_its_end_does_not_begin(volume, mounted):
+    refused = mounted("setup-1.end", "/dev/full")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "error: Job setup-1 ended before it began. It said:" in refused.stderr
+    assert "setup-1.json cannot be written: No space left on device" in refused.stderr
+    assert [records.state_of(volume, job) for job in records.all_jobs(volume)] == ["died"]
+
+
+def test_the_room_for_the_end_is_counted_in_bytes(bare):
+    job = note(bare, "setup-1", work=replace(WORK, cache="/模型" * 100))
+    draft = _reserve(records.record_of(bare, job.id), job)
+    ended = replace(job, ended=now(), exit_code=records.TERMINATED)
+    assert draft.stat().st_size >= len(records.dump(ended).encode())
 
 
 def test_lines_without_room_are_counted(tmp_path):
@@ -384,10 +435,17 @@ def test_a_job_elsewhere_is_followed_there_and_not_stopped_from_here(bare):
     with pytest.raises(JobError, match=r"runs as process 7 on elsewhere, not here: stop it there"):
         control.stop(bare, job)
     said: list[bytes] = []
-    ends = threading.Timer(0.3, note, (bare, "setup-1"), {"process": ELSEWHERE, "exit_code": 1})
-    ends.start()
-    assert records.state_of(bare, control.follow(bare, job, said.append)) == "failed"
-    assert said == [b"setup-1 said this\n"]
+
+    def hear(block: bytes) -> None:
+        """The job ends while the first thing that it said is handed on."""
+        if not said:
+            with records.log_of(bare, "setup-1").open("ab") as log:
+                log.write(b"and its last words\n")
+            records.write(records.record_of(bare, "setup-1"), replace(job, exit_code=1))
+        said.append(block)
+
+    assert records.state_of(bare, control.follow(bare, job, hear)) == "failed"
+    assert b"".join(said) == b"setup-1 said this\nand its last words\n"
 
 
 def test_a_job_elsewhere_that_is_silent_died(bare):
@@ -447,11 +505,115 @@ def test_the_last_ones_are_kept(bare):
     }
 
 
+def test_what_others_left_under_names_of_their_own_stays(bare):
+    """Such as the file that NFS keeps of a log that is removed while somebody reads it."""
+    folder = records.folder_of(bare)
+    note(bare, "setup-1", exit_code=0)
+    for name in ("setup-1.end", "setup-1.json.partial", "draft.0123"):
+        (folder / name).touch()
+    for name in (".nfs0001", "notes.txt", "setup-1.old", "setup-01.log", "drafts"):
+        (folder / name).touch()
+    gone = [path.name for path in records.removable(bare)]
+    # The record is the last: until then nobody else gets the number.
+    assert gone[-1] == "setup-1.json"
+    assert set(gone) == {
+        "setup-1.end",
+        "setup-1.json",
+        "setup-1.json.partial",
+        "setup-1.log",
+        "draft.0123",
+    }
+
+
+def test_jobs_that_begin_meanwhile_are_not_removed(bare):
+    for number in range(1, 101):  # each of them takes a look at the clock
+        records.record_of(bare, f"setup-{number}").touch()
+    ends = threading.Event()
+
+    def claim() -> None:
+        for number in itertools.count(1):
+            job = Job(f"download-{number}", WORK, myself(), 0, "2026-01-01T00:00:00+00:00")
+            assert control._create(records.record_of(bare, job.id), job)
+            records.log_of(bare, job.id).touch()
+            if ends.is_set():
+                return
+
+    claims = threading.Thread(target=claim, daemon=True)
+    claims.start()
+    wait_until(records.log_of(bare, "download-1").exists)
+    gone = {path.name for _ in range(5) for path in records.removable(bare)}
+    ends.set()
+    claims.join()
+    assert {name for name in gone if not name.startswith("draft.")} == set()
+
+
 @pytest.mark.parametrize("job_id", ["", "..", "../lock", "setup", "setup-2", "setup-01", "x/y-1"])
 def test_a_job_that_is_not_there_is_said(bare, job_id):
     note(bare, "setup-1")
     with pytest.raises(JobError, match=r"has no job .*; it has: setup-1\."):
         records.find(bare, job_id)
+
+
+DOWNLOAD = Work("download", ("org/name", "--source", "modelscope"), WORK.python, None)
+OTHER = {"MODELSCOPE_CACHE": "/other"}
+
+
+@pytest.mark.parametrize(
+    ("work", "cache", "variables", "setting", "place"),
+    [
+        (WORK, None, {}, "", "--volume {0}"),
+        (WORK, "out", {}, "MODELSCOPE_CACHE={1} ", "--volume {0}"),
+        (WORK, None, OTHER, "MODELSCOPE_CACHE='' ", "--volume {0}"),
+        (DOWNLOAD, None, {}, "", "--volume {0}"),
+        (DOWNLOAD, "a volume", {}, "", "--cache-dir {1}"),
+        (DOWNLOAD, "a volume/hub", OTHER, "", "--cache-dir {1}"),
+        (DOWNLOAD, "out", {}, "MODELSCOPE_CACHE={1} ", "--volume {0}"),
+    ],
+)
+def test_the_line_of_a_job_that_died_begins_the_same_again(
+    checkout, tmp_path, work, cache, variables, setting, place
+):
+    """In the same place, from any shell: the line is typed where it was told."""
+    volume = Volume(tmp_path / "a volume")
+    records.folder_of(volume).mkdir(parents=True)
+    folder = str(tmp_path / cache) if cache else None
+    work = replace(work, python=volume.python, cache=folder)
+    died = note(volume, f"{work.name}-1", work=work, process=replace(myself(), started="1"))
+    line = f"{setting}python -m volume_bootstrap {work.name} {' '.join(work.options)} {place}"
+    line = line.format(shlex.quote(str(volume.root)), shlex.quote(folder or ""))
+    here = ("--volume", str(volume.root))
+    variables = {**variables, "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"}
+    for look in (["list"], ["show", died.id]):
+        assert f"  {line}\n" in checkout.run("jobs", *look, *here, **variables).stdout
+    followed = checkout.run("jobs", "logs", died.id, "--follow", *here, **variables)
+    assert followed.stderr.endswith(f"to go on: {line} --detach\n")
+
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    typed = subprocess.run(
+        ["sh", "-c", followed.stderr.rpartition(" to go on: ")[2]],
+        cwd=checkout.root,
+        env=checkout.environment(**variables, PATH=path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    assert typed.stdout.startswith(f"job {work.name}-2 has begun"), typed.stderr
+    again = records.find(volume, f"{work.name}-2")
+    control.stop(volume, again)
+    assert again.work == work
+
+
+def test_a_job_whose_log_is_gone_is_shown(bare, checkout):
+    note(bare, "setup-1", exit_code=0, ended="2026-01-01T00:00:01+00:00")
+    records.log_of(bare, "setup-1").unlink()
+    place = ("--volume", str(bare.root))
+    shown = checkout.run("jobs", "show", "setup-1", *place)
+    assert shown.returncode == 0, shown.stderr
+    assert "job setup-1: done at 2026-01-01T00:00:01+00:00, exit code 0\n" in shown.stdout
+    assert f"  log      {records.log_of(bare, 'setup-1')}, which does not exist\n" in shown.stdout
+    told = json.loads(checkout.run("jobs", "show", "setup-1", "--json", *place).stdout)
+    assert (told["state"], told["stage"]) == ("done", None)
 
 
 def test_a_log_that_is_gone_is_said(bare):

@@ -84,8 +84,15 @@ def main() -> None:
     volume = Volume(Path(root))
     record = records.record_of(volume, job_id)
     job = replace(records.read(record), process=myself(), group=os.getpid())
-    records.write(record, job)
-    draft = _reserve(record, job)
+    try:
+        # First the room: who waits for the record to tell of this process hears of what fails here.
+        draft = _reserve(record, job)
+        records.write(record, job)
+    except OSError as error:
+        sys.exit(
+            f"error: {record} cannot be written: {error.strerror}. Mend that (`clean` makes room), "
+            "or run the same without --detach."
+        )
     log = LogFile(sys.stderr.fileno())
     sys.stdout = sys.stderr = log
     exit_code = 0
@@ -112,7 +119,7 @@ def _run(command: list[str]) -> None:
 def _reserve(record: Path, job: Job) -> Path:
     """Take the room for the record's end: a job that ends because the volume is full tells so."""
     draft = record.with_suffix(".end")
-    draft.write_bytes(b" " * (len(records.dump(job)) + SPARE_BYTES))
+    draft.write_bytes(b" " * (len(records.dump(job).encode()) + SPARE_BYTES))
     return draft
 
 

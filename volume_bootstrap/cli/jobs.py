@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
@@ -46,7 +47,7 @@ def detach(
 
     Parameters
     ----------
-    name : the command, such as ``models download``.
+    name : the command, such as ``setup``.
     options : what decides what it does.
     further : the rest: volume, how much is told.
 
@@ -91,7 +92,7 @@ def list_(
         console.print_json([_as_json(target, job) for job in found])
         return
     rows = [
-        (job.id, records.state_of(target, job), job.began, job.ended or "", _words(job.work))
+        (job.id, records.state_of(target, job), job.began, job.ended or "", _line(target, job.work))
         for job in found
     ]
     console.print_table(("job", "state", "began", "ended", "command"), rows)
@@ -111,16 +112,16 @@ def show(
     if as_json:
         console.print_json(_as_json(target, job))
         return
-    log = control.read_log(target, job_id)
-    name, since = records.last_stage(log) or ("none yet", job.began)
+    path, log = records.log_of(target, job_id), _said(target, job_id)
+    name, since = records.last_stage(log or "") or ("none yet", job.began)
     console.print_lines(
         f"job {job.id}: {_state_line(records.state_of(target, job), job)}",
-        f"  command  {_words(job.work)}",
+        f"  command  {_line(target, job.work)}",
         f"  process  {job.process.name}",
         f"  began    {job.began}",
         f"  stage    {name}, since {since}",
-        f"  log      {records.log_of(target, job_id)}",
-        *(f"  | {line}" for line in log.splitlines()[-control.SHOWN_LINES :]),
+        f"  log      {path}{', which does not exist' if log is None else ''}",
+        *(f"  | {line}" for line in (log or "").splitlines()[-control.SHOWN_LINES :]),
     )
 
 
@@ -191,7 +192,7 @@ def _end_as(volume: Volume, job: Job) -> None:
     if records.state_of(volume, job) == "died":
         raise JobError(
             f"Job {job.id} died without a word, as after kill -9 or a restart of its machine. Run "
-            f"the same again to go on: python -m volume_bootstrap {_words(job.work)}"
+            f"the same again to go on: {_line(volume, job.work)} --detach"
         )
     if job.exit_code:
         logger.warning("job %s: %s", job.id, _state_line(records.state_of(volume, job), job))
@@ -204,8 +205,14 @@ def _state_line(state: State, job: Job) -> str:
     return f"{state} at {job.ended}, exit code {job.exit_code}"
 
 
-def _words(work: Work) -> str:
-    return f"{work.name} {shlex.join(work.options)}"
+def _line(volume: Volume, work: Work) -> str:
+    """Tell the command line that does this work in its own place, whatever the shell is set to."""
+    words = ["python", "-m", "volume_bootstrap", *work.name.split(), *work.options]
+    if work.name == "download" and work.cache and Path(work.cache).is_relative_to(volume.root):
+        return shlex.join([*words, "--cache-dir", work.cache])
+    setting = f"MODELSCOPE_CACHE={shlex.quote(work.cache or '')} "
+    line = shlex.join([*words, "--volume", str(volume.root)])
+    return setting + line if work.cache or volume.cache else line
 
 
 def _command(volume: Volume, verb: str, job_id: str) -> str:
@@ -213,14 +220,20 @@ def _command(volume: Volume, verb: str, job_id: str) -> str:
     return f"python -m volume_bootstrap {shlex.join(words)}"
 
 
+def _said(volume: Volume, job_id: str) -> str | None:
+    """What a job has said; none where there is no log, as of one that has only its number yet."""
+    try:
+        return control.read_log(volume, job_id)
+    except JobError:
+        return None
+
+
 def _as_json(volume: Volume, job: Job) -> dict[str, Any]:
-    log = records.log_of(volume, job.id)
-    text = control.read_log(volume, job.id) if log.exists() else ""
-    stage = records.last_stage(text)
+    stage = records.last_stage(_said(volume, job.id) or "")
     return {
         **asdict(job),
         "state": records.state_of(volume, job),
         "stage": stage[0] if stage else None,
         "stage_since": stage[1] if stage else None,
-        "log": log,
+        "log": records.log_of(volume, job.id),
     }

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.2
 GRACE_S = 20.0
 """What a job has to end after SIGTERM, in seconds; it ends what it started within a moment."""
-BLOCK_BYTES = 1 << 16
+READ_BYTES = 1 << 16
 TERMINAL = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 """Variables that would have the log decorated, as a terminal wants it."""
 SHOWN_LINES = 10
@@ -48,11 +48,11 @@ def start(volume: Volume, work: Work, command: Sequence[str]) -> tuple[Job, bool
         The volume cannot be written to, or the process ends before it is one.
     """
     try:
+        # Before there is a job that a failure here would leave behind.
+        _prune(volume)
         job, is_new = _claim(volume, work)
         if not is_new:
             return job, False
-        for path in records.removable(volume, kept=records.KEPT):
-            files.remove(path)
         try:
             process = _spawn(volume, job, command)
         except OSError:
@@ -90,7 +90,7 @@ def follow(volume: Volume, job: Job, write: Callable[[bytes], object]) -> Job:
         while True:
             # First this: what comes after the look at the state is the last.
             is_running = _is_running(volume, job)
-            while block := log.read(BLOCK_BYTES):
+            while block := log.read(READ_BYTES):
                 write(block)
             if not is_running:
                 return records.find(volume, job.id)
@@ -154,6 +154,15 @@ def read_log(volume: Volume, job_id: str) -> str:
 def tail(volume: Volume, job_id: str, count: int) -> list[str]:
     """Last lines of what a job has said so far."""
     return read_log(volume, job_id).splitlines()[-count:]
+
+
+def _prune(volume: Volume) -> None:
+    """Remove what old jobs left; what cannot be removed is in nobody's way."""
+    for path in records.removable(volume, kept=records.KEPT):
+        try:
+            files.remove(path)
+        except OSError as error:
+            logger.warning("%s stays: it cannot be removed: %s", path, error.strerror)
 
 
 def _claim(volume: Volume, work: Work) -> tuple[Job, bool]:

@@ -28,12 +28,14 @@ KEPT = 20
 TERMINATED = 143
 """Exit code of a command that got a SIGTERM."""
 ID = re.compile(r"[a-z][a-z-]*-[1-9][0-9]*")
+WRITTEN = re.compile(rf"(?P<id>{ID.pattern})\.(json|json\.partial|log|end)|draft\.[0-9a-f]+")
+"""Names of files that jobs write; a draft is of a record whose number is not settled yet."""
 STAGE = re.compile(r"^(?P<since>\S+) stage: (?P<name>\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A command: its name, such as ``models download``, and the options that decide what it does.
+    """A command: its name, such as ``setup``, and the options that decide what it does.
 
     Two are the same work if all of it is equal; `cache` is MODELSCOPE_CACHE, where set.
     """
@@ -128,16 +130,24 @@ def last_stage(log: str) -> tuple[str, str] | None:
 
 
 def removable(volume: Volume, *, kept: int = 0) -> list[Path]:
-    """Return the files of jobs that have ended, but for the newest `kept` of these."""
+    """Return the files of jobs that have ended, but for the newest `kept` of these.
+
+    The records come last: a job's number is free for another when its record is gone. What bears
+    other names stays, as the file that NFS keeps of a log which somebody still reads.
+    """
     if not folder_of(volume).is_dir():
         return []
+    # First the names: a job that begins while this one looks has files that are not among them.
+    names = [WRITTEN.fullmatch(path.name) for path in folder_of(volume).iterdir()]
     jobs = all_jobs(volume)
     stay = {job.id for job in jobs if state_of(volume, job) == "running"}
     ended = [job.id for job in jobs if job.id not in stay]
     stay |= {job_id for job_id in set(ids(volume)) - {job.id for job in jobs}
              if not _is_silent(volume, job_id)}  # fmt: skip
     stay |= set(ended[-kept:] if kept else [])
-    return sorted(p for p in folder_of(volume).iterdir() if p.name.partition(".")[0] not in stay)
+    gone = [name.string for name in names if name and name["id"] not in stay]
+    gone.sort(key=lambda name: (name.endswith(".json"), name))
+    return [folder_of(volume) / name for name in gone]
 
 
 def write(path: Path, job: Job) -> None:
