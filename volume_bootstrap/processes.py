@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 HEARTBEAT_S = 5.0
@@ -61,32 +62,38 @@ def started(pid: int) -> str | None:
     return None if fields[0] in {"Z", "X"} else fields[19]
 
 
+def now() -> str:
+    """Time in UTC, as ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def has_died(process: Process, path: Path, clock: Callable[[Path], float]) -> bool:
     """Whether a process is gone: here by its number and start, elsewhere by the file's silence.
 
     Parameters
     ----------
     path : the file that it touches while it lives.
-    clock : the time where `path` lies; asked only for a process elsewhere.
+    clock : the time in the folder of `path`; asked only for a process elsewhere.
     """
     if process.is_here:
         return started(process.pid) != process.started
-    now = clock(path)
+    there = clock(path.parent)
     try:
-        return now - path.stat().st_mtime > DEAD_AFTER_S
+        return there - path.stat().st_mtime > DEAD_AFTER_S
     except FileNotFoundError:
         return False
 
 
-def server_time(path: Path) -> float:
-    """Time as the file server has it: clocks of two machines need not agree.
+def server_time(folder: Path) -> float:
+    """Time as the file server of a folder has it: clocks of two machines need not agree.
 
     Raises
     ------
     OSError
-        The folder of `path` cannot be written to.
+        It cannot be written to.
     """
-    probe = path.with_name(f"lock.{uuid.uuid4().hex}")
+    # Of the name of the lock's drafts: with them goes what a kill leaves.
+    probe = folder / f"lock.{uuid.uuid4().hex}"
     probe.touch()
     try:
         return probe.stat().st_mtime
@@ -94,9 +101,9 @@ def server_time(path: Path) -> float:
         probe.unlink()
 
 
-def server_time_or_ours(path: Path) -> float:
+def server_time_or_ours(folder: Path) -> float:
     """The same on a volume that cannot be written to, and is only looked at: our own time."""
     try:
-        return server_time(path)
+        return server_time(folder)
     except OSError:
         return time.time()

@@ -18,8 +18,7 @@ from volume_bootstrap import files
 from volume_bootstrap.jobs import records
 from volume_bootstrap.jobs.records import Job
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.packages.generations import now
-from volume_bootstrap.processes import HEARTBEAT_S, myself
+from volume_bootstrap.processes import HEARTBEAT_S, myself, now
 
 logger = logging.getLogger(__name__)
 

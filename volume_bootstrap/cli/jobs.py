@@ -58,7 +58,7 @@ def detach(
     """
     plain = tuple(QUERY.sub(r"\g<address>", CREDENTIALS.sub("", word)) for word in options)
     work = Work(name, plain, volume.python, str(volume.cache) if volume.cache else None)
-    job, is_new = control.start(volume, work, [*name.split(), *options, *further])
+    job, is_new = control.start(volume, work, [name, *options, *further])
     if not is_new:
         logger.warning(
             "job %s does this already, as %s: here is what it says", job.id, job.process.name
@@ -207,7 +207,7 @@ def _state_line(state: State, job: Job) -> str:
 
 def _line(volume: Volume, work: Work) -> str:
     """Tell the command line that does this work in its own place, whatever the shell is set to."""
-    words = ["python", "-m", "volume_bootstrap", *work.name.split(), *work.options]
+    words = ["python", "-m", "volume_bootstrap", work.name, *work.options]
     if work.name == "download" and work.cache and Path(work.cache).is_relative_to(volume.root):
         return shlex.join([*words, "--cache-dir", work.cache])
     setting = f"MODELSCOPE_CACHE={shlex.quote(work.cache or '')} "

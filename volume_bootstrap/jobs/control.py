@@ -17,8 +17,7 @@ from volume_bootstrap.errors import JobError
 from volume_bootstrap.jobs import records
 from volume_bootstrap.jobs.records import Job, Work
 from volume_bootstrap.layout import Volume
-from volume_bootstrap.packages.generations import now
-from volume_bootstrap.processes import myself, started
+from volume_bootstrap.processes import myself, now, started
 
 logger = logging.getLogger(__name__)
 
@@ -172,11 +171,12 @@ def _claim(volume: Volume, work: Work) -> tuple[Job, bool]:
     new one bears this process's name until its own takes over.
     """
     records.folder_of(volume).mkdir(parents=True, exist_ok=True)
-    prefix = work.name.replace(" ", "-")
     while True:
         # The number comes first: it is taken if another begins while this one looks.
-        numbers = [records.number(i) for i in records.ids(volume) if records.work_of(i) == prefix]
-        job_id = f"{prefix}-{max(numbers, default=0) + 1}"
+        numbers = [
+            records.number(i) for i in records.ids(volume) if records.work_of(i) == work.name
+        ]
+        job_id = f"{work.name}-{max(numbers, default=0) + 1}"
         for job in records.all_jobs(volume):
             if job.work == work and records.state_of(volume, job) == "running":
                 return job, False

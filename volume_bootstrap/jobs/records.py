@@ -201,4 +201,4 @@ def _is_silent(volume: Volume, job_id: str) -> bool:
 
 def _time(volume: Volume) -> float:
     """Time as the file server has it; the probe is one of the lock's, which clears it away."""
-    return server_time_or_ours(volume.metadata / "lock")
+    return server_time_or_ours(volume.metadata)

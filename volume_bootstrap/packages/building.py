@@ -26,6 +26,7 @@ from volume_bootstrap.packages.integrity import damaged_packages, missing_packag
 from volume_bootstrap.packages.repair import repair_modelscope
 from volume_bootstrap.packages.resolution import Package, Resolution
 from volume_bootstrap.packages.uv_tool import Uv, find_uv
+from volume_bootstrap.processes import now
 from volume_bootstrap.project_files import Group
 from volume_bootstrap.runner import QUIET_ENVIRONMENT, run
 from volume_bootstrap.stages import stage
@@ -81,7 +82,7 @@ def build(volume: Volume, plan: Plan, *, force: bool = False) -> Generation:
         packages=packages,
         image_packages=resolution.versions_of(resolved.image),
         imports=tuple(project.dependencies.imports),
-        built=generations.now(),
+        built=now(),
         num_files=0,
         num_bytes=0,
     )

@@ -7,7 +7,6 @@ import re
 import shutil
 import sysconfig
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -23,7 +22,7 @@ from volume_bootstrap.layout import (
     read_generation,
 )
 from volume_bootstrap.packages.integrity import missing_packages
-from volume_bootstrap.processes import server_time_or_ours
+from volume_bootstrap.processes import now, server_time_or_ours
 from volume_bootstrap.stages import stage
 
 logger = logging.getLogger(__name__)
@@ -275,20 +274,15 @@ def gone_workers(volume: Volume) -> list[Path]:
 def _worker_files(volume: Volume, *, living: bool) -> list[Path]:
     if not volume.workers.is_dir():
         return []
-    now = server_time_or_ours(volume.metadata / "lock")
+    there = server_time_or_ours(volume.metadata)
     found = []
     for path in sorted(volume.workers.glob("*.json")):
         try:
-            if (now - path.stat().st_mtime <= WORKER_DEAD_AFTER_S) == living:
+            if (there - path.stat().st_mtime <= WORKER_DEAD_AFTER_S) == living:
                 found.append(path)
         except FileNotFoundError:
             continue
     return found
-
-
-def now() -> str:
-    """Time in UTC, as ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _folders(volume: Volume) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from volume_bootstrap.console import size
 from volume_bootstrap.errors import VolumeError
 from volume_bootstrap.files import write_text
 from volume_bootstrap.layout import Generation, ModelRecord, Volume
-from volume_bootstrap.packages.generations import now
+from volume_bootstrap.processes import now
 
 NAME = "pod-report"
 """Of both files, under ``.metadata``. A run replaces those of the run before."""
