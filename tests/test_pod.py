@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 
 import worker
-from tests.faults.namespaces import read_only
+from tests.faults.namespaces import read_only, small_disk
 from tests.runpod_api import KEY, RunPodApi
 from tests.test_handler import environment
 from volume_bootstrap import __version__
-from volume_bootstrap.errors import PodError
 from volume_bootstrap.layout import Volume, running_python
-from volume_bootstrap.pod import smoke
+from volume_bootstrap.lock import writing
+from volume_bootstrap.pod import filling, smoke
 from volume_bootstrap.pod.creation import start_command
-from volume_bootstrap.pod.smoke import check_image
+from volume_bootstrap.pod.report import Report
+from volume_bootstrap.pod.settings import PodSettings
 from volume_bootstrap.project import read_project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,18 +185,67 @@ def test_a_signal_leaves_the_report_unfinished_and_no_process(own_volume, api, e
     while not (workers := [each for each in children.read_text().split() if is_at_work(each)]):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 143
     assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
     report = reported(own_volume)
     assert (report["outcome"], report["doing"]) == ("unfinished", "try a job of demo")
+    assert "Pod pod9 stays up, and costs money." in said
     assert api.calls == []
     assert not (own_volume.metadata / "lock").exists()
 
 
+def test_who_waits_for_another_pod_says_so_and_leaves_its_report_whole(own_volume, api, ending):
+    """The other one is this process, which writes before, meanwhile and to its end."""
+    other = Report(own_volume.root, own_volume.python, "pod8", "vol1", ("demo",), None)
+    other.close("ready")
+    other.write(own_volume)
+    half = own_volume.metadata / "pod-report.json.partial"
+    half.write_text("{")
+    with writing(own_volume):
+        process = subprocess.Popen(
+            ending, env=variables(own_volume, api), cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        while "waiting for" not in process.stderr.readline():
+            assert process.poll() is None
+        report = reported(own_volume)
+        assert (report["pod_id"], report["outcome"]) == ("pod9", "unfinished")
+        assert report["doing"] == filling.WAITING
+        assert f"Now: {filling.WAITING}" in (own_volume.metadata / "pod-report.txt").read_text()
+        assert half.read_text() == "{"
+        other.write(own_volume)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "Pod pod9 stays up, and costs money." in said
+    report = reported(own_volume)
+    assert (report["pod_id"], report["outcome"]) == ("pod8", "ready")
+    assert [each.name for each in own_volume.metadata.glob("pod-report.*.*")] == [half.name]
+
+
+def test_a_defect_is_told_as_one_and_the_pods_cost_with_it(
+    own_volume, api, tmp_path, monkeypatch, caplog
+):
+    """Such as a worker, a real process, whose reply is not what it was."""
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "__main__.py").write_text(
+        "import pathlib, sys\n"
+        "pathlib.Path(sys.argv[sys.argv.index('--out') + 1], 'sample.json').write_text('{}')\n"
+    )
+    monkeypatch.setattr(smoke, "ROOT", tmp_path)
+    told = variables(own_volume, api)
+    settings = PodSettings.from_environment(told, terminate=False)
+    with pytest.raises(KeyError, match="audio"):
+        filling.fill(own_volume, [read_project("demo", running_python())], settings)
+    assert "Pod pod9 stays up, and costs money." in caplog.text
+    assert reported(own_volume)["error"] == "unexpected KeyError: 'audio'"
+
+
 def test_a_volume_that_takes_no_report(own_volume, api, ending):
-    (own_volume.metadata / "pod-report.json.partial").symlink_to("/dev/full")
-    done = run(variables(own_volume, api), ending)
+    """Nothing else is on it, and no room."""
+    filled = ["sh", "-c", 'head -c 2M /dev/zero > "$0"; exec "$@"', own_volume.metadata / "fill"]
+    with small_disk(own_volume.metadata, 1) as words:
+        done = run(variables(own_volume, api), [*words, *filled, *ending])
     assert done.returncode == 1
     assert "pod-report.json: No space left on device. Free some room" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Pod pod9 stays up")
@@ -214,39 +264,13 @@ def test_a_volume_that_is_read_only(own_volume, api, ending):
             timeout=60,
         )
     assert done.returncode == 1
-    assert "cannot be written to: Read-only file system" in done.stderr
-    assert "Mount it so that this user may write." in done.stderr
+    assert "pod-report.json: Read-only file system. Free some room" in done.stderr
+    assert "or mount it so that it can be written to." in done.stderr
     assert api.calls == []
 
 
 def test_the_provisioner_is_of_the_workers_release():
     assert __version__ == worker.__version__
-
-
-def test_a_python_without_the_images_packages_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(smoke, "IMAGE", tmp_path / "requirements.txt")
-    smoke.IMAGE.write_text("nowhere-to-be-found==1.0\npydantic==0.1\nrequests>=1\n")
-    with pytest.raises(PodError, match=r"lacks nowhere-to-be-found==1\.0, pydantic==0\.1 \(here:"):
-        check_image()
-
-
-@pytest.mark.parametrize(
-    ("speakers", "text", "missing"),
-    [([], "hello", "a speaker in"), ([1], " ", "a word in"), ([], None, "a speaker or a word in")],
-)
-def test_a_job_that_finds_nothing_is_a_failure(tmp_path, speakers, text, missing):
-    reply = {
-        "audio": {"duration": 1.0}, "timings": {"total": 1.0}, "speakers": speakers, "text": text,
-    }  # fmt: skip
-    with pytest.raises(PodError, match=f"finds not {missing}"):
-        smoke._tried(Volume(tmp_path), "demo", "transcript", "volume://samples/sample.wav", reply)
-
-
-def test_a_job_that_does_not_end_is_a_failure(volume, monkeypatch):
-    """A real worker, that is given no time."""
-    monkeypatch.setattr(smoke, "JOB_LIMIT_S", 0.01)
-    with pytest.raises(PodError, match=r"Project demo serves no job: .* did not end within "):
-        smoke.try_job(volume, read_project("demo", running_python()))
 
 
 def test_the_start_command_fetches_this_repository(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,14 +148,21 @@ def test_what_runpod_refuses_is_told(api):
         (["create", "-p", "demo", "--volume-id", "v", "--image", "x"], "machines of one sort"),
         (["create", "-p", "demo", "--volume-id", "v", "--cpu", "cpu3c"], "Name --image, built"),
         ([*GOOD, "--source", "/home/me/x.tar.gz"], "is no address"),
-        ([*GOOD, "--mirror", "pypi.org/simple"], "is no address"),
+        ([*GOOD, "--mirror", "pypi.org/simple"], "SPEECH_MIRROR is not allowed: it begins with"),
         ([*GOOD, "--variant", "cuda"], "has no variant 'cuda'"),
         ([*GOOD, "-p", "singing"], "'singing' is not a project"),
         ([*GOOD, "--env", "hf_secret"], "write NAME=VALUE"),
         ([*GOOD, "--env", "=hf_secret"], "write NAME=VALUE"),
         ([*GOOD, "--env", "SPEECH_VOLUME=/hf_secret"], "--env SPEECH_VOLUME: this command or Run"),
         ([*GOOD, "--env", "RUNPOD_VOLUME_ID=hf_secret"], "--env RUNPOD_VOLUME_ID: this command"),
-        ([*GOOD, "--mirror", "htps://user:hf_secret@host"], "is no address"),
+        ([*GOOD, "--mirror", "htps://user:hf_secret@host"], "SPEECH_MIRROR is not allowed: it"),
+        ([*GOOD, "--env", "RUNPOD_REST_URL=http://hf_secret"], "RUNPOD_REST_URL is not allowed: "),
+        ([*GOOD, "--env", "RUNPOD_API_KEY=hf_secret 2"], "RUNPOD_API_KEY is not allowed: holds"),
+        (
+            [*GOOD, "--env", "MODELSCOPE_CACHE=/root/models"],
+            "none was created:\n  MODELSCOPE_CACHE='/root/models' is not on the volume /workspace",
+        ),
+        ([*GOOD, "--env", "MODELSCOPE_CACHE=/workspace/../models"], "is not on the volume /worksp"),
         ([*GOOD, "--source", "htps://host/x?token=hf_secret"], "is no address"),
         ([*GOOD, "--volume-id", ""], "--volume-id '' is no id"),
         ([*GOOD, "--volume-id", "vol1\n"], "is no id"),
@@ -167,6 +175,35 @@ def test_what_cannot_be_meant_creates_no_pod(api, words, message):
         app(["pod", *words], standalone_mode=False)
     assert "hf_secret" not in str(caught.value)
     assert api.calls == []
+
+
+def test_a_project_that_nothing_can_be_tried_on_creates_no_pod(api, tmp_path):
+    """In a copy of this repository, which has such a project."""
+    for folder in ("volume_bootstrap", "projects"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    mute = shutil.copytree(tmp_path / "projects" / "demo", tmp_path / "projects" / "mute")
+    told = (mute / "project.yaml").read_text()
+    (mute / "project.yaml").write_text(told[: told.index("samples:")])
+    words = [word.replace("demo", "mute") for word in GOOD]
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "SPEECH_PROJECTS: mute has no `samples`; one is tried at the end." in done.stderr
+    assert api.calls == []
+
+
+def test_what_only_the_pod_can_tell_is_sent_as_it_is(api):
+    """A secret by its name, and a cache on the volume that is no folder here."""
+    told = {
+        "RUNPOD_API_KEY": "{{ RUNPOD_SECRET_pods }}",
+        "RUNPOD_REST_URL": "{{RUNPOD_SECRET_rest}}",
+        "MODELSCOPE_CACHE": "/workspace/elsewhere",
+    }
+    words = [word for name, value in told.items() for word in ("--env", f"{name}={value}")]
+    app(["pod", *GOOD, *words], standalone_mode=False)
+    (pod,) = api.pods.values()
+    assert pod["env"] == {"SPEECH_VOLUME": "/workspace", "SPEECH_PROJECTS": "demo", **told}
 
 
 @pytest.mark.parametrize("key", ["", "  ", "two words", "schlüssel"])

@@ -8,6 +8,7 @@ import pytest
 
 from tests.test_handler import environment
 from volume_bootstrap.errors import PodError
+from volume_bootstrap.pod import settings
 from volume_bootstrap.pod.settings import PodSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,9 +61,9 @@ def test_one_thing_that_is_wrong(tmp_path, told, message):
 
 def test_an_empty_variable_counts_as_unset(tmp_path):
     told = {"SPEECH_PROJECTS": "demo,,demo-funasr ", "SPEECH_VOLUME": str(tmp_path)}
-    settings = PodSettings.from_environment({**told, "SPEECH_VARIANT": " "}, terminate=False)
-    assert settings.projects == ("demo", "demo-funasr")
-    assert settings.variant is None
+    read = PodSettings.from_environment({**told, "SPEECH_VARIANT": " "}, terminate=False)
+    assert read.projects == ("demo", "demo-funasr")
+    assert read.variant is None
 
 
 RUNPODS = {"RUNPOD_POD_ID": "pod9", "RUNPOD_API_KEY": "rpa_SECRET", "RUNPOD_VOLUME_ID": "vol1"}
@@ -85,6 +86,16 @@ def test_ending_a_pod_needs_all_that_runpod_sets(missing):
         PodSettings.from_environment(told, terminate=True)
     assert f"\n  {missing} is not set, which --terminate needs. RunPod" in str(caught.value)
     assert "own disk" not in str(caught.value)
+
+
+def test_a_volume_that_is_not_named_is_told_once(tmp_path, monkeypatch):
+    """As where nothing is mounted."""
+    monkeypatch.setattr(settings, "MOUNTS", (tmp_path / "one", tmp_path / "other"))
+    told = {"SPEECH_PROJECTS": "demo", "MODELSCOPE_CACHE": "/root/models", **RUNPODS}
+    with pytest.raises(PodError) as caught:
+        PodSettings.from_environment(told, terminate=True)
+    (line,) = str(caught.value).splitlines()[1:-1]
+    assert line.startswith("  SPEECH_VOLUME is not set, and neither ")
 
 
 @pytest.mark.parametrize("cache", ["{}/../models", "{}/link"])

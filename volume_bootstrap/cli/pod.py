@@ -115,10 +115,9 @@ def create(
     """From your own machine: start such a pod, which ends itself. Needs RUNPOD_API_KEY."""
     console.set_up_logging(verbose=verbose, quiet=quiet)
     names = [each.name for each in read_projects(project, variant)]
-    for option, address in (("--source", source), ("--mirror", mirror)):
-        if address is not None and not re.fullmatch(r"https?://\S+", address):
-            # Not repeated: it may hold a password.
-            raise PodError(f"{option} is no address; it begins with https://, without spaces.")
+    if source is not None and not re.fullmatch(r"https?://\S+", source):
+        # Not repeated: it may hold a password.
+        raise PodError("--source is no address; it begins with https://, without spaces.")
     if not re.fullmatch("[A-Za-z0-9_-]+", volume_id):
         raise PodError(
             f"--volume-id {volume_id!r} is no id: letters, digits, _ and - alone. RunPod's console "
@@ -140,6 +139,7 @@ def create(
         raise PodError("Name machines of one sort: --gpu, as for the variant cuda, or --cpu.")
     api = _api()
     request = plan.request()
+    PodSettings.check_sent(request["env"])
     try:
         pod_id = api.create(request)
         # Where nobody hears of a pod, nobody ends it: at once, first where --quiet leaves it and

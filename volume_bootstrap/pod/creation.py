@@ -92,7 +92,8 @@ def start_command(source: str) -> str:
 def follow(api: RunPod, pod_id: str, limit_s: float, every_s: float = FOLLOW_S) -> None:
     """Wait until the pod is gone, as it is when the volume is ready.
 
-    A pod that is not found before it was seen once is not gone: RunPod may not know it yet.
+    It is looked at once at least, and for the last time when `limit_s` is over. A pod that is not
+    found before it was seen once is not gone: RunPod may not know it yet.
 
     Raises
     ------
@@ -102,8 +103,10 @@ def follow(api: RunPod, pod_id: str, limit_s: float, every_s: float = FOLLOW_S) 
     deadline = time.monotonic() + limit_s
     told: str | None = None
     try:
-        while time.monotonic() < deadline:
+        is_over = False
+        while not is_over:
             time.sleep(min(every_s, max(deadline - time.monotonic(), 0)))
+            is_over = time.monotonic() >= deadline
             status = api.status(pod_id)
             if status == "TERMINATED" or (status is None and told is not None):
                 logger.info(

@@ -21,17 +21,20 @@ from volume_bootstrap.setup import set_up
 logger = logging.getLogger(__name__)
 
 TOLD_DAMAGES = 5
+WAITING = "wait until no other provisioner writes to the volume"
 
 
 def fill(volume: Volume, projects: Sequence[Project], settings: PodSettings) -> Report:
     """Provision all projects, verify them, try a job on each; the report stays on the volume.
 
     The report is written before anything else and at each step: one that was killed shows it.
+    While this waits for another pod, that one goes on to write its own over it, to its end.
 
     Raises
     ------
     PodError
-        The volume is not ready; the last line says what to do.
+        The volume is not ready; the last line says what to do. A signal, or a defect, goes on as
+        it is, once that was said.
     """
     report = Report(
         volume.root,
@@ -40,12 +43,19 @@ def fill(volume: Volume, projects: Sequence[Project], settings: PodSettings) -> 
         settings.volume_id,
         tuple(project.name for project in projects),
         settings.variant,
+        doing=WAITING,
     )
     try:
+        # What a run before has left must not be taken for this one's, however long it waits.
+        report.write(volume)
         with writing(volume), _reported(volume, report):
             _fill(volume, projects, settings, report)
     except (ProvisionError, OSError) as error:
         raise PodError(f"{_sentence(error)}\n{what_to_do(settings.pod_id)}") from error
+    except BaseException:
+        if settings.pod_id:
+            logger.warning("%s", what_to_do(settings.pod_id))
+        raise
     return report
 
 

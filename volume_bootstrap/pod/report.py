@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from volume_bootstrap import __version__
 from volume_bootstrap.console import size
 from volume_bootstrap.errors import VolumeError
-from volume_bootstrap.files import write_text
+from volume_bootstrap.files import move_file
 from volume_bootstrap.layout import Generation, ModelRecord, Volume
 from volume_bootstrap.processes import now
 
@@ -112,7 +113,7 @@ class Report:
         self.outcome, self.error, self.ended = outcome, error, now()
 
     def write(self, volume: Volume) -> None:
-        """Put both files in their places, each whole, the text last.
+        """Put both files in their places, each whole, the text last; with the lock or without.
 
         Raises
         ------
@@ -123,8 +124,8 @@ class Report:
         try:
             usage = shutil.disk_usage(volume.root)
             self.free_bytes, self.total_bytes = usage.free, usage.total
-            write_text(path, f"{json.dumps(self.as_json(), indent=2)}\n")
-            write_text(path.with_suffix(".txt"), self.as_text())
+            _put(path, f"{json.dumps(self.as_json(), indent=2)}\n")
+            _put(path.with_suffix(".txt"), self.as_text())
         except OSError as error:
             raise VolumeError(
                 f"The report cannot be written to {path}: {error.strerror}. Free some room on the "
@@ -164,6 +165,17 @@ class Report:
             lines.append(f"{'At' if self.error else 'Now'}: {self.doing}")
         lines += [self.error] if self.error else []
         return "\n".join([*lines, OUTCOMES[self.outcome], ""])
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole, by a draft of its own: one who waits for the lock writes meanwhile."""
+    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        move_file(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _model(record: ModelRecord) -> ModelFacts:

@@ -3,6 +3,7 @@
 https://docs.runpod.io/api-reference has its calls: ``/pods`` and ``/pods/ID``, a key as Bearer.
 """
 
+import json
 import logging
 import time
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import requests
 from requests.auth import AuthBase
 
 from volume_bootstrap.errors import ApiError
+from volume_bootstrap.runner import CREDENTIALS, QUERY
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,8 @@ class RunPod:
         if not _is_done(answer):
             is_refused = answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
             advice = "No pod was created." if is_refused else unknown
-            raise ApiError(f"{self._told(answer)} {advice}")
+            told = self._told(answer, tuple(pod.get("env", {}).values()))
+            raise ApiError(f"{told} {advice}")
         try:
             made = str(answer.json()["id"])
         except (ValueError, KeyError, TypeError) as error:
@@ -166,8 +169,11 @@ class RunPod:
             pause_s = max(pause_s, min(float(asked), LONGEST_PAUSE_S))
         time.sleep(pause_s)
 
-    def _told(self, answer: requests.Response) -> str:
-        """What an answer says that is no success, and what to do about it."""
+    def _told(self, answer: requests.Response, secrets: tuple[str, ...] = ()) -> str:
+        """What an answer says that is no success, and what to do about it.
+
+        secrets : what it may quote of the request, and no message holds.
+        """
         number = answer.status_code
         if number in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             told = f"RunPod refuses the key in RUNPOD_API_KEY ({number}); give one that may do this"
@@ -179,7 +185,8 @@ class RunPod:
             words = answer.json()["error"]
         except (ValueError, KeyError, TypeError):
             words = answer.text
-        words = " ".join(str(words).replace(self.key, "…").split())[:MAX_TOLD].rstrip(". ")
+        words = _masked(str(words), (self.key, *secrets))
+        words = " ".join(words.split())[:MAX_TOLD].rstrip(". ")
         return f"{told}: {words}." if words else f"{told}."
 
     def _silence(self, error: requests.RequestException) -> str:
@@ -190,6 +197,23 @@ class RunPod:
 
 def _is_done(answer: requests.Response) -> bool:
     return HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES
+
+
+def _masked(words: str, secrets: tuple[str, ...]) -> str:
+    """Words of the API without secrets, and without those of any address."""
+    # A body may be quoted inside a text of another one: without backslashes, any number of
+    # escapes looks alike.
+    words = words.replace("\\", "")
+    forms = {
+        form.replace("\\", "")
+        for secret in map(str.strip, secrets)
+        for form in (secret, json.dumps(secret)[1:-1])
+        if secret
+    }
+    # The longest first: one may be a part of another.
+    for form in sorted(forms, key=len, reverse=True):
+        words = words.replace(form, "…")
+    return QUERY.sub(r"\g<address>", CREDENTIALS.sub("", words))
 
 
 class _Bearer(AuthBase):

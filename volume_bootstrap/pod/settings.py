@@ -1,5 +1,6 @@
 """Environment -> PodSettings: what a pod that fills a volume is told, read once."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
@@ -30,15 +31,12 @@ UNREPEATED = {
 }
 """Variables that may hold a secret, and what is said of them where they are wrong."""
 
+SECRET = re.compile(r"\{\{\s*RUNPOD_SECRET_")
+"""In what a pod is sent: RunPod puts a value in its place."""
+
 
 def _names(text: object) -> object:
     return [each.strip() for each in str(text).split(",") if each.strip()]
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ValueError("is no folder; mount the volume there, or name the folder that it is")
-    return path.absolute()
 
 
 def _key(key: SecretStr) -> SecretStr:
@@ -58,7 +56,7 @@ class PodSettings(BaseModel):
     """Separated by commas, in the order in which they are set up."""
     variant: str | None = Field(None, alias="SPEECH_VARIANT")
     """``cuda`` or ``cpu``; by default the one on the volume, else the project's first."""
-    volume: Annotated[Path, AfterValidator(_folder)] = Field(alias="SPEECH_VOLUME")
+    volume: Annotated[Path, AfterValidator(Path.absolute)] = Field(alias="SPEECH_VOLUME")
     """By default the first of /runpod-volume, /workspace that exists."""
     mirror: str | None = Field(None, alias="SPEECH_MIRROR", pattern=r"^https?://\S+$")
     """Address of a package index in place of the default one."""
@@ -84,28 +82,66 @@ class PodSettings(BaseModel):
         PodError
             Variables are missing or wrong; all of them are named.
         """
+        values = cls._given(environment)
+        if "SPEECH_VOLUME" not in values and (mounted := [m for m in MOUNTS if m.is_dir()]):
+            values["SPEECH_VOLUME"] = str(mounted[0])
+        settings, mistakes = cls._read(values)
+        mistakes += _folder_mistakes(values)
+        if terminate:
+            mistakes += _termination_mistakes(values)
+            mistakes += _cache_mistakes(values, environment.get("MODELSCOPE_CACHE"))
+        if settings is None or mistakes:
+            raise PodError(
+                f"The environment of this pod is not right, and nothing was done:{_lines(mistakes)}"
+                "\nSet these variables of the pod and start it again; docs/provisioning.md has "
+                "them."
+            )
+        return settings
+
+    @classmethod
+    def check_sent(cls, environment: Mapping[str, str]) -> None:
+        """Refuse what a pod that is to end itself would refuse, before it costs money.
+
+        What only the pod can tell is left to it: its folders, what RunPod sets, and the secrets
+        that RunPod puts in the place of their names.
+
+        Parameters
+        ----------
+        environment : all that the pod is sent.
+
+        Raises
+        ------
+        PodError
+            Variables are wrong; all of them are named.
+        """
+        known = {name: value for name, value in environment.items() if not SECRET.search(value)}
+        values = cls._given(known)
+        mistakes = cls._read(values)[1] + _cache_mistakes(values, known.get("MODELSCOPE_CACHE"))
+        if mistakes:
+            raise PodError(
+                f"The pod would refuse its environment, and none was created:{_lines(mistakes)}\n"
+                "Correct --project, --variant, --mirror or --env; docs/provisioning.md has the "
+                "variables."
+            )
+
+    @classmethod
+    def _given(cls, environment: Mapping[str, str]) -> dict[str, str]:
         names = {str(each.alias) for each in cls.model_fields.values()}
-        values = {
+        return {
             name: value.strip() for name, value in environment.items()
             if name in names and value.strip()
         }  # fmt: skip
-        if "SPEECH_VOLUME" not in values and (mounted := [m for m in MOUNTS if m.is_dir()]):
-            values["SPEECH_VOLUME"] = str(mounted[0])
-        settings, mistakes = None, _project_mistakes(values)
+
+    @classmethod
+    def _read(cls, values: Mapping[str, str]) -> tuple[Self | None, list[str]]:
+        """The settings, and what is wrong with them that needs no look at the pod."""
+        mistakes = _project_mistakes(values)
         try:
-            settings = cls.model_validate(values)
+            return cls.model_validate(values), mistakes
         except ValidationError as error:
             found = error.errors(include_url=False)
             mistakes += [_mistake(str(each["loc"][0]), each["msg"], values) for each in found]
-        if terminate:
-            mistakes += _termination_mistakes(values, environment.get("MODELSCOPE_CACHE"))
-        if settings is None or mistakes:
-            lines = "".join(f"\n  {mistake}" for mistake in mistakes)
-            raise PodError(
-                f"The environment of this pod is not right, and nothing was done:{lines}\n"
-                "Set these variables of the pod and start it again; docs/provisioning.md has them."
-            )
-        return settings
+            return None, mistakes
 
 
 def _project_mistakes(values: Mapping[str, str]) -> list[str]:
@@ -124,7 +160,15 @@ def _project_mistakes(values: Mapping[str, str]) -> list[str]:
     return mistakes
 
 
-def _termination_mistakes(values: Mapping[str, str], cache: str | None) -> list[str]:
+def _folder_mistakes(values: Mapping[str, str]) -> list[str]:
+    named = values.get("SPEECH_VOLUME")
+    if named is None or Path(named).is_dir():
+        return []
+    reason = "is no folder; mount the volume there, or name the folder that it is"
+    return [_mistake("SPEECH_VOLUME", reason, values)]
+
+
+def _termination_mistakes(values: Mapping[str, str]) -> list[str]:
     """What is missing for the pod to be ended, with nothing lost."""
     mistakes = [
         f"{name} is not set, which --terminate needs. RunPod sets it in its pods{where}; elsewhere "
@@ -136,20 +180,35 @@ def _termination_mistakes(values: Mapping[str, str], cache: str | None) -> list[
         )
         if name not in values
     ]
-    volume = Path(values.get("SPEECH_VOLUME", "/"))
+    if "SPEECH_VOLUME" not in values:  # which is told already
+        return mistakes
+    volume = Path(values["SPEECH_VOLUME"])
     # A pod that has a network volume may yet be told to fill another folder.
     if volume.is_dir() and volume.stat().st_dev == Path("/").stat().st_dev:
         mistakes.append(
             f"{volume} is on the pod's own disk and would go with it: attach a network volume and "
             "set SPEECH_VOLUME to where it is mounted, or leave --terminate out."
         )
-    # Resolved: neither ".." nor a link leads elsewhere.
-    if cache and not Path(cache).resolve().is_relative_to(volume.resolve()):
-        mistakes.append(
-            f"MODELSCOPE_CACHE={cache!r} is not on the volume {volume}, and the models would go "
-            "with the pod: unset it, or leave --terminate out."
-        )
     return mistakes
+
+
+def _cache_mistakes(values: Mapping[str, str], cache: str | None) -> list[str]:
+    """Whether models would go with a pod that is ended."""
+    if not cache or "SPEECH_VOLUME" not in values:
+        return []
+    volume = Path(values["SPEECH_VOLUME"])
+    # Resolved: neither ".." nor a link leads elsewhere.
+    if Path(cache).resolve().is_relative_to(volume.resolve()):
+        return []
+    told = (
+        f"MODELSCOPE_CACHE={cache!r} is not on the volume {volume}: the pod would take the models "
+        "with it. Unset it, or name a folder on the volume."
+    )
+    return [told]
+
+
+def _lines(mistakes: list[str]) -> str:
+    return "".join(f"\n  {mistake}" for mistake in mistakes)
 
 
 def _mistake(name: str, reason: str, values: Mapping[str, str]) -> str:
