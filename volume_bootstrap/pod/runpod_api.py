@@ -26,6 +26,8 @@ PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0)
 LONGEST_PAUSE_S = 60.0
 """Whatever a Retry-After asks for."""
 TIMEOUT_S = 30.0
+SECRET_LENGTH = 8
+"""What is shorter is no secret, and stands in many words."""
 MAX_TOLD = 300
 """Characters of the API's own words that a message repeats."""
 
@@ -83,7 +85,8 @@ class RunPod:
         if not _is_done(answer):
             is_refused = answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
             advice = "No pod was created." if is_refused else unknown
-            told = self._told(answer, tuple(pod.get("env", {}).values()))
+            sent = [value for value in pod.get("env", {}).values() if len(value) >= SECRET_LENGTH]
+            told = self._told(answer, tuple(sent))
             raise ApiError(f"{told} {advice}")
         try:
             made = str(answer.json()["id"])
