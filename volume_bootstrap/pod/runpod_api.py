@@ -8,13 +8,13 @@ import logging
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
-
-import requests
-from requests.auth import AuthBase
+from typing import TYPE_CHECKING, Any
 
 from volume_bootstrap.errors import ApiError
 from volume_bootstrap.runner import CREDENTIALS, QUERY
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ def costs(pod_id: str) -> str:
     return f"It costs money until it is ended: {CONSOLE}, or runpodctl remove pod {pod_id}"
 
 
+class _NoAnswerError(Exception):
+    """There is no answer: whether the call was carried out is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunPod:
     """The API, for one key.
@@ -77,8 +81,8 @@ class RunPod:
         while True:
             try:
                 answer = self._send("POST", "/pods", pod)
-            except requests.RequestException as error:
-                raise ApiError(f"{self._silence(error)} {unknown}") from error
+            except _NoAnswerError as error:
+                raise ApiError(f"{error} {unknown}") from error
             if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS or not pauses:
                 break
             self._wait(pauses.pop(0), answer)
@@ -127,7 +131,7 @@ class RunPod:
         if not _is_done(answer):
             raise ApiError(self._told(answer))
 
-    def _ask(self, method: str, path: str) -> tuple[requests.Response, bool]:
+    def _ask(self, method: str, path: str) -> tuple["Response", bool]:
         """Call until there is an answer that another try would not change.
 
         Returns
@@ -139,11 +143,11 @@ class RunPod:
         while True:
             try:
                 answer = self._send(method, path)
-            except requests.RequestException as error:
+            except _NoAnswerError as error:
                 if not pauses:
-                    raise ApiError(self._silence(error)) from error
+                    raise ApiError(str(error)) from error
                 may_be_done = True
-                logger.warning("%s Trying again.", self._silence(error))
+                logger.warning("%s Trying again.", error)
                 self._wait(pauses.pop(0))
                 continue
             is_broken = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -153,26 +157,38 @@ class RunPod:
             logger.warning("%s Trying again.", self._told(answer))
             self._wait(pauses.pop(0), answer)
 
-    def _send(
-        self, method: str, path: str, body: dict[str, Any] | None = None
-    ) -> requests.Response:
-        # Nobody who is redirected to gets the key.
-        return requests.request(
-            method,
-            self.base.rstrip("/") + path,
-            json=body,
-            auth=_Bearer(self.key),
-            timeout=self.timeout_s,
-            allow_redirects=False,
-        )
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> "Response":
+        import requests  # takes longer to import than most commands take
 
-    def _wait(self, pause_s: float, answer: requests.Response | None = None) -> None:
+        try:
+            # Nobody who is redirected to gets the key.
+            return requests.request(
+                method,
+                self.base.rstrip("/") + path,
+                json=body,
+                auth=self._sign,
+                timeout=self.timeout_s,
+                allow_redirects=False,
+            )
+        except requests.Timeout as error:
+            told = f"RunPod's API did not answer within {self.timeout_s:g} s."
+            raise _NoAnswerError(told) from error
+        except requests.RequestException as error:
+            told = f"RunPod's API cannot be reached at {self.base} ({type(error).__name__})."
+            raise _NoAnswerError(told) from error
+
+    def _sign(self, request: "PreparedRequest") -> "PreparedRequest":
+        """Add the key; as plain headers, a .netrc of the user would take its place."""
+        request.headers["Authorization"] = f"Bearer {self.key}"
+        return request
+
+    def _wait(self, pause_s: float, answer: "Response | None" = None) -> None:
         asked = answer.headers.get("Retry-After", "") if answer is not None else ""
         if asked.isdecimal():
             pause_s = max(pause_s, min(float(asked), LONGEST_PAUSE_S))
         time.sleep(pause_s)
 
-    def _told(self, answer: requests.Response, secrets: tuple[str, ...] = ()) -> str:
+    def _told(self, answer: "Response", secrets: tuple[str, ...] = ()) -> str:
         """What an answer says that is no success, and what to do about it.
 
         secrets : what it may quote of the request, and no message holds.
@@ -192,13 +208,8 @@ class RunPod:
         words = " ".join(words.split())[:MAX_TOLD].rstrip(". ")
         return f"{told}: {words}." if words else f"{told}."
 
-    def _silence(self, error: requests.RequestException) -> str:
-        if isinstance(error, requests.Timeout):
-            return f"RunPod's API did not answer within {self.timeout_s:g} s."
-        return f"RunPod's API cannot be reached at {self.base} ({type(error).__name__})."
 
-
-def _is_done(answer: requests.Response) -> bool:
+def _is_done(answer: "Response") -> bool:
     return HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES
 
 
@@ -217,14 +228,3 @@ def _masked(words: str, secrets: tuple[str, ...]) -> str:
     for form in sorted(forms, key=len, reverse=True):
         words = words.replace(form, "…")
     return QUERY.sub(r"\g<address>", CREDENTIALS.sub("", words))
-
-
-class _Bearer(AuthBase):
-    """The key; as plain headers, a .netrc of the user would take its place."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
