@@ -74,7 +74,8 @@ image-baked: ## build it with packages and models inside: PROJECT=demo VARIANT=
 		--build-arg VARIANT=$(VARIANT) $(if $(filter cpu,$(VARIANT)),--build-arg CUDA=) \
 		-t $(IMAGE):$(PROJECT) .
 
-faults: volume ## kill, starve and mislead the provisioner and the worker; prints what became of it
+faults: browser volume ## kill, starve and mislead the provisioner, the worker and the client; prints what became of it
+	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m tests.faults
 
 bench-data:

@@ -92,7 +92,7 @@ VALUES_OF_ANY_FIELD = [
     )
 )
 # In a fresh checkout its first draw reads all our sources, which takes a while on a busy machine.
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_schema_never_refuses_what_the_worker_takes(fields):
     job_input = {"audio": "x", **fields}
     try:

@@ -530,6 +530,7 @@ def test_no_speech_at_all(running, written, seconds):
         assert saved(page, "srt")[1] == b""
 
 
+@pytest.mark.slow
 def test_ten_hours_open_and_answer(running, written):
     result = reports.ten_hours()
     with opened(running, written(result)) as page:

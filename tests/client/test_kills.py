@@ -42,6 +42,7 @@ def check_whole(out: Path) -> None:
             assert text == f"{kind} of {stem}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_kills_at_random_moments(platform, calls, tmp_path, seed):
     folder, out = calls(*NAMES), tmp_path / "out"
