@@ -20,13 +20,14 @@ from worker import heartbeat
 def ended(monkeypatch):
     """What runs when the interpreter ends, run at the end of the test."""
     monkeypatch.setattr(heartbeat, "WORKER_BEAT_S", 0.02)
+    before = set(threading.enumerate())
     with monkeypatch.context() as patched:
         callbacks = []
         patched.setattr(atexit, "register", lambda *call: callbacks.append(call))
         yield
     for function, *arguments in callbacks:
         function(*arguments)
-    assert "heartbeat" not in {thread.name for thread in threading.enumerate()}
+    assert "heartbeat" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -160,6 +160,14 @@ def test_a_lane_a_time_and_the_waveform_seek(running, sample):
         expect(page.locator("#lanes")).to_have_attribute("title", "SPEAKER_00, 0:15")
 
 
+def test_of_places_that_are_sought_in_haste_the_last_counts(running, sample):
+    with opened(running, sample) as page:
+        page.evaluate("for (const time of [3, 20, 6.73]) seek(time)")
+        wait(page, "!audio.seeking")
+        assert position(page) == pytest.approx(6.73)
+        expect(page.locator("#position")).to_have_text("0:06")
+
+
 def test_the_speed_is_that_which_is_chosen(running, sample):
     with opened(running, sample) as page:
         page.get_by_label("Speed").select_option("1.5")

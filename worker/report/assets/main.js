@@ -89,7 +89,7 @@ document.addEventListener("click", (event) => {
 // --- the clock ---
 
 function update() {
-  state.position = Math.min(wave.getCurrentTime(), duration);
+  if (audio.readyState > 0) state.position = Math.min(audio.currentTime, duration);
   $("position").textContent = clock(state.position);
   movePlayhead();
   showPosition();

@@ -51,7 +51,9 @@ const wave = WaveSurfer.create({
 // Goes to a time, and back to following: who asks for a place wants to see it.
 function seek(time) {
   state.position = Math.max(0, Math.min(time, duration));
-  wave.setTime(state.position);
+  // Not by the waveform where there is sound: while one place is sought, it forgets the next.
+  if (audio.readyState > 0) audio.currentTime = state.position;
+  else wave.setTime(state.position);
   setFollow(true);
   document.dispatchEvent(new Event("moved"));
 }
@@ -90,6 +92,10 @@ function open(file) {
   );
 }
 
+// What was sought before the sound could be.
+audio.addEventListener("loadedmetadata", () => {
+  audio.currentTime = state.position;
+});
 audio.addEventListener("error", () => {
   setAudio(false);
   announce("This browser cannot play the audio. Choose another file of it.");
