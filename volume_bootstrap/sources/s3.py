@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 from volume_bootstrap.errors import SourceError
 from volume_bootstrap.progress import Progress
 from volume_bootstrap.project_files import S3Source
-from volume_bootstrap.sources.s3_client import connect, passing_errors
-from volume_bootstrap.sources.transfer import RETRIED, Body, Interrupted, Opener, save_all
+from volume_bootstrap.sources.s3_client import (
+    answer_of,
+    connect,
+    is_passing,
+    passing_errors,
+    refusal,
+)
+from volume_bootstrap.sources.transfer import Body, Interrupted, Opener, save_all
 from volume_bootstrap.sources.wanted import Wanted, address_name, without_credentials
 from volume_bootstrap.sources.web import end_reading
 
@@ -78,11 +84,7 @@ def _opener(client: Any, bucket: str, key: str) -> Opener:  # noqa: ANN401 - bot
 
 
 def _explained(error: "ClientError", where: str) -> Exception:
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    code = error.response["Error"].get("Code", "")
-    if status in RETRIED or status == CHANGED:
-        return Interrupted(f"{where} answers {status} {code}")
-    advice = ""
-    if status in {401, 403}:
-        advice = " Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key that may read it."
-    return SourceError(f"{where} answers {status} {code}.{advice}")
+    told = f"{where} answers {answer_of(error)}"
+    if is_passing(error) or error.response["ResponseMetadata"]["HTTPStatusCode"] == CHANGED:
+        return Interrupted(told)
+    return SourceError(str(refusal(error, told)))
