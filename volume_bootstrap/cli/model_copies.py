@@ -9,7 +9,7 @@ import typer
 
 from volume_bootstrap import console, maintenance
 from volume_bootstrap.bucket.store import Place
-from volume_bootstrap.cli.models import model_line
+from volume_bootstrap.cli.models import model_line, unreadable
 from volume_bootstrap.cli.options import (
     AsJson,
     Quiet,
@@ -159,10 +159,7 @@ def _records(
         try:
             manifests.append(manifest_of(volume, name))
         except LayoutError as error:
-            raise ModelError(
-                f"{error} Write it with: python -m volume_bootstrap models download --project "
-                f"{name} --volume {volume.root}"
-            ) from error
+            raise unreadable(error, name, volume) from error
     found = [m for m in manifests if all(m.model(alias) for alias in wanted)]
     if len(found) == 1:
         told = [record for alias in wanted if (record := found[0].model(alias))]

@@ -88,10 +88,7 @@ def list_(
         try:
             records = read_manifest(target.manifest(name)).models
         except LayoutError as error:
-            raise ModelError(
-                f"{error} Write it with: python -m volume_bootstrap models download --project "
-                f"{name} --volume {target.root}"
-            ) from error
+            raise unreadable(error, name, target) from error
         entries.append({"project": name, "models": records})
         rows += [(name, *_row(record)) for record in records]
     if as_json:
@@ -159,6 +156,14 @@ def plans_as_json(volume: Volume, projects: list[Project], *, force: bool) -> li
         }
         for project in projects
     ]
+
+
+def unreadable(error: LayoutError, project: str, volume: Volume) -> ModelError:
+    """A manifest that cannot be read, as an error that says what to do."""
+    return ModelError(
+        f"{error} Write it with: python -m volume_bootstrap models download --project {project} "
+        f"--volume {volume.root}"
+    )
 
 
 def show_outcome(volume: Volume, outcome: setup.Outcome, seconds: float) -> None:
